@@ -1,0 +1,49 @@
+/**
+ * The platform's own database: Kysely over a pool of pg connections, in a schema of its own, so that the broker and
+ * other programs can share the server. TLS is asked for in the URL (`?sslmode=require`, `sslrootcert=...`).
+ */
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import pg from 'pg';
+import type { PlatformTables } from './tables.ts';
+
+/** Every table of the platform stands in this schema. */
+export const platformSchema = 'platform';
+
+export type PlatformDatabase = Kysely<PlatformTables>;
+
+export interface DatabaseOptions {
+  /**
+   * Such as `postgres://user:password@host:5432/database?sslmode=require`. Asked for each new connection: an embedded
+   * server that was started again may have another port.
+   */
+  readonly url: () => string;
+  /** Connections at most. Default 10. */
+  readonly connections?: number;
+  /** Told when a connection that nobody uses breaks; the pool replaces it by itself. */
+  readonly onIdleError?: (error: Error) => void;
+}
+
+/** Opens the pool; the first query connects. `destroy()` closes it. */
+export function openDatabase({ url, connections = 10, onIdleError = () => {} }: DatabaseOptions): PlatformDatabase {
+  const pool = new pg.Pool({
+    Client: class extends pg.Client {
+      constructor(config: pg.ClientConfig) {
+        super({ ...config, connectionString: url() });
+      }
+    },
+    max: connections,
+    application_name: 'taktline-platform',
+    connectionTimeoutMillis: 10_000,
+    query_timeout: 30_000,
+    statement_timeout: 30_000,
+    keepAlive: true,
+  });
+  // Without a listener, a server that restarts would end this process.
+  pool.on('error', onIdleError);
+  return new Kysely<PlatformTables>({ dialect: new PostgresDialect({ pool }) }).withSchema(platformSchema);
+}
+
+/** One round trip. */
+export async function pingDatabase(database: PlatformDatabase): Promise<void> {
+  await sql`select 1`.execute(database);
+}

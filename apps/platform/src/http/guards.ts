@@ -1,0 +1,91 @@
+/**
+ * What is looked at before any route. There is no login yet, so this server must be reached from its own machine only:
+ * by its address on loopback or by a name for it. That keeps out pages that point a name of theirs at 127.0.0.1 (DNS
+ * rebinding), and proxies that were put before it: through those, only the links in mails work.
+ */
+import type { MiddlewareHandler } from 'hono';
+import { secureHeaders } from 'hono/secure-headers';
+import { isLoopback } from '../settings.ts';
+import { problem } from './problem.ts';
+
+/** The one path that people reach from outside: it asks for a signature of its own. */
+export const publicPath = '/unsubscribe';
+
+/** Headers by which a proxy says that the request comes from elsewhere. */
+const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
+
+/** @param publicUrl origin under which recipients reach this server, if there is one */
+export function localOnly(publicUrl: string | undefined): MiddlewareHandler {
+  const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
+  return async (c, next) => {
+    const host = hostnameOf(c.req.header('host'));
+    const local = host !== undefined && isLoopback(host.replace(/^\[|\]$/g, ''));
+    if (!local && (host === undefined || host !== publicHost)) {
+      return problem(c, { status: 403, title: 'This server does not answer for that host name' });
+    }
+    const proxied = proxyHeaders.some((name) => c.req.header(name) !== undefined);
+    if ((!local || proxied) && c.req.path !== publicPath) return problem(c, { status: 404, title: 'Not found' });
+    return next();
+  };
+}
+
+/**
+ * Refuses what a page of another site sends (CSRF). Reading needs no check: nothing changes by it, and other sites
+ * cannot see the answer. `/unsubscribe` is posted to by mail programs and carries its own proof.
+ */
+export const sameOriginWrites: MiddlewareHandler = async (c, next) => {
+  if (['GET', 'HEAD', 'OPTIONS'].includes(c.req.method) || c.req.path === publicPath) return next();
+  const origin = c.req.header('origin');
+  const site = c.req.header('sec-fetch-site');
+  const foreign = origin !== undefined && origin.toLowerCase() !== `http://${c.req.header('host')?.toLowerCase()}`;
+  if (foreign || (site !== undefined && site !== 'same-origin' && site !== 'none')) {
+    return problem(c, { status: 403, title: 'Requests from other sites are refused' });
+  }
+  return next();
+};
+
+/** No script runs on any page, and no other site may frame one. */
+const pageHeaders = secureHeaders({
+  contentSecurityPolicy: {
+    defaultSrc: ["'none'"],
+    styleSrc: ["'self'"],
+    imgSrc: ["'self'", 'data:'],
+    frameSrc: ["'self'"],
+    formAction: ["'self'"],
+    baseUri: ["'none'"],
+    frameAncestors: ["'none'"],
+  },
+  xFrameOptions: 'DENY',
+  referrerPolicy: 'no-referrer',
+  strictTransportSecurity: false,
+});
+
+/** A mail's own HTML: styled as it came, with pictures that it carries itself, in a sandbox, framed by our page only. */
+const mailHeaders = secureHeaders({
+  contentSecurityPolicy: {
+    sandbox: [],
+    defaultSrc: ["'none'"],
+    styleSrc: ["'unsafe-inline'"],
+    imgSrc: ['data:'],
+    baseUri: ["'none'"],
+    frameAncestors: ["'self'"],
+  },
+  xFrameOptions: 'SAMEORIGIN',
+  referrerPolicy: 'no-referrer',
+  strictTransportSecurity: false,
+});
+
+/** Where the HTML of a mail is served. */
+export const mailHtmlPath = /^\/mailbox\/[^/]+\/html$/;
+
+export const safeHeaders: MiddlewareHandler = async (c, next) => {
+  const headers = mailHtmlPath.test(c.req.path) ? mailHeaders : pageHeaders;
+  const result = await headers(c, next);
+  c.res.headers.set('cache-control', 'no-store');
+  return result;
+};
+
+function hostnameOf(host: string | undefined): string | undefined {
+  const url = `http://${host ?? ''}`;
+  return host !== undefined && URL.canParse(url) ? new URL(url).hostname : undefined;
+}

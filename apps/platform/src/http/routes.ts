@@ -1,0 +1,42 @@
+/** Puts the HTTP interface together: what is checked before any route, and every route there is. */
+import { healthRoutes } from '@taktline/monitor';
+import { Hono } from 'hono';
+import type { Logger } from 'taktline';
+import type { MailboxStore } from '../mailbox/mailbox-store.ts';
+import { type EmailApiDeps, emailApi } from './email-api.ts';
+import { localOnly, safeHeaders, sameOriginWrites } from './guards.ts';
+import { type HomePageOptions, homePage } from './home-page.ts';
+import { mailboxPages } from './mailbox-pages.ts';
+import { styleSheet } from './page.ts';
+import { problem } from './problem.ts';
+import { type UnsubscribePagesDeps, unsubscribePages } from './unsubscribe-pages.ts';
+
+export interface RoutesDeps extends EmailApiDeps, UnsubscribePagesDeps, Pick<HomePageOptions, 'queues' | 'tasks'> {
+  readonly app: { ping(): Promise<void> };
+  /** What must answer for this process to be ready, besides the broker. */
+  readonly checks: Readonly<Record<string, () => Promise<void>>>;
+  /** Undefined when mails go to a real server. */
+  readonly mailbox: MailboxStore | undefined;
+  readonly publicUrl: string | undefined;
+  readonly logger: Logger;
+}
+
+export function routes(deps: RoutesDeps): Hono {
+  const app = new Hono()
+    .use(safeHeaders, localOnly(deps.publicUrl), sameOriginWrites)
+    .get('/style.css', (c) => c.body(styleSheet, 200, { 'content-type': 'text/css; charset=utf-8' }))
+    .route('/', healthRoutes(deps.app, deps.checks, { timeoutMs: 2_000 }))
+    .route('/', homePage({ ...deps, mailbox: deps.mailbox !== undefined }))
+    .route('/', emailApi(deps))
+    .route('/', unsubscribePages(deps));
+  if (deps.mailbox !== undefined) app.route('/', mailboxPages(deps.mailbox));
+
+  app.notFound((c) => problem(c, { status: 404, title: 'Not found' }));
+  app.onError((error, c) => {
+    // A message can quote what somebody sent; where it happened is enough to find it.
+    const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+    deps.logger.error('a request failed', { method: c.req.method, route: c.req.routePath, error: error.name, at: frames.slice(0, 5) });
+    return problem(c, { status: 500, title: 'The request failed' });
+  });
+  return app;
+}

@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest';
+import { readSettings, SettingsError } from './settings.ts';
+
+function problemsOf(env: Record<string, string>): readonly string[] {
+  try {
+    readSettings(env);
+  } catch (error) {
+    if (error instanceof SettingsError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+const production = {
+  NODE_ENV: 'production',
+  DATABASE_URL: 'postgres://app:pw@db.example/platform?sslmode=require',
+  SMTP_URL: 'smtp://app:pw@mail.example:587',
+  MAIL_FROM: 'Orders <orders@example.com>',
+  PUBLIC_URL: 'https://mail.example.com',
+  UNSUBSCRIBE_SECRET: 'x'.repeat(32),
+};
+
+describe('readSettings', () => {
+  it('needs nothing in development', () => {
+    expect(readSettings({})).toEqual({
+      production: false,
+      folder: '.taktline',
+      brokerUrl: undefined,
+      databaseUrl: undefined,
+      smtp: undefined,
+      mailFrom: { name: 'Taktline', address: 'taktline@taktline.example' },
+      publicUrl: undefined,
+      host: '127.0.0.1',
+      port: 8080,
+      demo: true,
+      logLevel: 'info',
+      unsubscribeSecret: undefined,
+    });
+  });
+
+  it('names every wrong value at once, and what was expected', () => {
+    const problems = problemsOf({
+      PORT: '80000',
+      DEMO: 'yes',
+      HOST: '0.0.0.0',
+      NODE_ENV: 'prod',
+      SMTP_RATE: '0',
+      TAKTLINE_LOG_LEVEL: 'loud',
+    });
+    expect(problems.map((problem) => problem.split(' ')[0])).toEqual([
+      'NODE_ENV',
+      'SMTP_RATE',
+      'HOST',
+      'PORT',
+      'DEMO',
+      'TAKTLINE_LOG_LEVEL',
+    ]);
+    expect(problems[3]).toBe('PORT is "80000": expected a whole number from 0 (any free port) to 65535');
+    expect(problems[2]).toContain('no login yet');
+  });
+
+  it.each([
+    ['DATABASE_URL', 'mysql://app:hunter2@db/x'],
+    ['BROKER_URL', 'amqp://app:hunter2@db/x'],
+    ['REDIS_URL', 'postgres://app:hunter2@db/x'],
+    ['SMTP_URL', 'smtp://app:hunter2@mail.example:587/?logger=true'],
+    ['SMTP_URL', 'smtp://app:hunter2%ZZ@mail.example'],
+    ['UNSUBSCRIBE_SECRET', 'hunter2'],
+    ['MAIL_FROM', 'hunter2\r\nBcc: x@example.com'],
+  ])('does not show the value of %s', (name, value) => {
+    const problems = problemsOf({ [name]: value });
+    expect(problems[0]).toMatch(new RegExp(`^${name}: expected `));
+    expect(problems.join()).not.toContain('hunter2');
+  });
+
+  it('takes the first broker URL that is set', () => {
+    const urls = {
+      BROKER_URL: 'postgres://a/1',
+      CELERY_BROKER_URL: 'redis://b/2',
+      REDIS_URL: 'redis://c/3',
+      DATABASE_URL: 'postgres://d/4',
+    };
+    expect(readSettings(urls).brokerUrl).toBe('postgres://a/1');
+    expect(readSettings({ ...urls, BROKER_URL: '' }).brokerUrl).toBe('redis://b/2');
+    expect(readSettings({ REDIS_URL: 'redis://c/3', DATABASE_URL: 'postgres://d/4' }).brokerUrl).toBe('redis://c/3');
+    expect(readSettings({ DATABASE_URL: 'postgres://d/4' }).brokerUrl).toBe('postgres://d/4');
+  });
+
+  it('takes a result backend only where the broker is', () => {
+    expect(problemsOf({ CELERY_BROKER_URL: 'redis://b/2', CELERY_RESULT_BACKEND: 'redis://b/2' })).toEqual([]);
+    expect(problemsOf({ CELERY_BROKER_URL: 'redis://b/2', CELERY_RESULT_BACKEND: 'redis://b/3' })[0]).toMatch(/^CELERY_RESULT_BACKEND: /);
+  });
+
+  it('asks for TLS of a mail server, unless it is on this machine or told otherwise', () => {
+    const mail = { MAIL_FROM: 'a@example.com' };
+    expect(readSettings({ ...mail, SMTP_URL: 'smtp://mail.example' }).smtp).toMatchObject({
+      port: 587,
+      secure: false,
+      tls: 'required',
+      user: undefined,
+    });
+    expect(readSettings({ ...mail, SMTP_URL: 'smtps://u:p%40w@mail.example' }).smtp).toMatchObject({
+      port: 465,
+      secure: true,
+      user: 'u',
+      password: 'p@w',
+    });
+    expect(readSettings({ ...mail, SMTP_URL: 'smtp://127.0.0.1:25' }).smtp).toMatchObject({ port: 25, tls: 'off' });
+    expect(readSettings({ ...mail, SMTP_URL: 'smtp://[::1]:25' }).smtp).toMatchObject({ host: '::1', tls: 'off' });
+    expect(readSettings({ ...mail, SMTP_URL: 'smtp://mail.example', SMTP_TLS: 'optional' }).smtp).toMatchObject({ tls: 'optional' });
+  });
+
+  it('takes nothing for granted in production', () => {
+    expect(problemsOf({ NODE_ENV: 'production' }).map((problem) => problem.split(' ')[0])).toEqual([
+      'BROKER_URL',
+      'DATABASE_URL',
+      'SMTP_URL',
+      'MAIL_FROM',
+      'PUBLIC_URL',
+      'UNSUBSCRIBE_SECRET',
+    ]);
+    expect(readSettings(production)).toMatchObject({ production: true, demo: false, brokerUrl: production.DATABASE_URL });
+    expect(problemsOf({ ...production, BROKER_URL: 'embedded:.taktline' })).toHaveLength(1);
+    expect(problemsOf({ ...production, PUBLIC_URL: 'http://mail.example.com' })).toHaveLength(1);
+    expect(problemsOf({ ...production, DEMO: 'on' })).toHaveLength(1);
+  });
+
+  it('sends sample mail to the local mailbox only', () => {
+    const real = { SMTP_URL: 'smtp://mail.example', MAIL_FROM: 'a@example.com' };
+    expect(readSettings(real).demo).toBe(false);
+    expect(problemsOf({ ...real, DEMO: 'on' })).toHaveLength(1);
+    expect(problemsOf({ SMTP_URL: 'smtp://mail.example' })[0]).toMatch(/^MAIL_FROM is missing/);
+  });
+
+  it('reads the names that Celery gives to log levels', () => {
+    expect(readSettings({ CELERY_LOG_LEVEL: 'DEBUG' }).logLevel).toBe('debug');
+    expect(readSettings({ CELERY_LOG_LEVEL: 'WARNING' }).logLevel).toBe('warn');
+    expect(readSettings({ CELERY_LOG_LEVEL: 'DEBUG', TAKTLINE_LOG_LEVEL: 'error' }).logLevel).toBe('error');
+  });
+
+  it.each(['https://mail.example.com/path', 'ftp://x', 'https://u:p@mail.example.com', 'mail.example.com'])(
+    'refuses the public URL %s',
+    (url) => {
+      expect(problemsOf({ PUBLIC_URL: url })).toHaveLength(1);
+    },
+  );
+});

@@ -1,0 +1,217 @@
+/**
+ * The composition root and the public face: an app knows its queues and tasks, and opens its broker when it is first
+ * needed. One app a process is usual; several are fine.
+ */
+import { hostname } from 'node:os';
+import type { CancelReply, QueueDeclaration } from '../broker/broker.ts';
+import { type OpenedBroker, openBroker } from '../broker/open-broker.ts';
+import { Client, type EnqueueManyOptions, type EnqueueOneOptions } from '../client/client.ts';
+import type { JobHandle } from '../client/handle.ts';
+import { toMs } from '../support/durations.ts';
+import type { Logger } from '../support/logger.ts';
+import { TaktlineError } from '../support/taktline-error.ts';
+import type { Outcome } from '../task/outcome.ts';
+import { TaskRegistry } from '../task/registry.ts';
+import { defineTask, type InputOf, type InputSchema, type TaskDefinition, type TaskOptions } from '../task/task.ts';
+import { Worker } from '../worker/worker.ts';
+import { Inspection } from './inspection.ts';
+import { type AppOptions, type AppSettings, appSettings, defaults, type WorkerOptions } from './settings.ts';
+
+/** What a handle's result is: what `run` returns, as JSON gives it back, without the outcomes that are no results. */
+export type ResultOf<Returned> = Exclude<Awaited<Returned>, Outcome>;
+
+/** Without a schema there is no input to give. */
+type InputArguments<Input, Options> = Input extends undefined ? [input?: undefined, options?: Options] : [input: Input, options?: Options];
+
+/** A task of an app: what callers enqueue. Made by `app.task()`. */
+export interface Task<Input, Result> {
+  readonly name: string;
+  readonly queue: string;
+  /** Enqueues a job. Calls in one turn of the event loop travel together. */
+  delay(...input: Input extends undefined ? [input?: undefined] : [input: Input]): Promise<JobHandle<Result>>;
+  /** Enqueues a job with options: countdown, eta, expires, priority, queue, id, headers. */
+  applyAsync(...args: InputArguments<Input, EnqueueOneOptions>): Promise<JobHandle<Result>>;
+  /** Enqueues many jobs, about a thousand in a round trip. All inputs are checked before the first is sent. */
+  enqueueMany(inputs: readonly Input[], options?: EnqueueManyOptions<Input>): Promise<JobHandle<Result>[]>;
+}
+
+export class App {
+  readonly #settings: AppSettings;
+  readonly #tasks = new TaskRegistry();
+  readonly #client: Client;
+  readonly #workers = new Set<Worker>();
+  /** Queues, workers, jobs and dead letters, for people. */
+  readonly inspector: Inspection;
+  #opening: Promise<OpenedBroker> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: AppOptions) {
+    this.#settings = appSettings(options);
+    this.#client = new Client({
+      broker: async () => (await this.#open()).broker,
+      queues: new Set(this.#settings.queues.map((queue) => queue.name)),
+      payloadLimit: this.#settings.payloadLimit,
+    });
+    this.inspector = new Inspection(async () => (await this.#open()).inspector, this.#tasks);
+  }
+
+  get logger(): Logger {
+    return this.#settings.logger;
+  }
+
+  get queues(): readonly QueueDeclaration[] {
+    return this.#settings.queues;
+  }
+
+  /** Names of the defined tasks, sorted. */
+  get taskNames(): readonly string[] {
+    return this.#tasks.names();
+  }
+
+  /**
+   * Defines a task. Input and result types are inferred from the schema and from `run`.
+   *
+   * @throws TaktlineError `INVALID_OPTION`, `DUPLICATE_TASK` or `UNKNOWN_QUEUE`
+   */
+  task<Schema extends InputSchema | undefined = undefined, Returned = unknown>(
+    options: TaskOptions<Schema, Returned>,
+  ): Task<InputOf<Schema>, ResultOf<Returned>> {
+    const definition = defineTask(options);
+    if (!this.#settings.queues.some((queue) => queue.name === definition.queue)) {
+      throw new TaktlineError(
+        'UNKNOWN_QUEUE',
+        `task ${JSON.stringify(definition.name)}: queue ${JSON.stringify(definition.queue)} is not declared in createApp({ queues })`,
+      );
+    }
+    this.#tasks.add(definition);
+    return this.#bind(definition);
+  }
+
+  /**
+   * Enqueues by the task's name, for callers that have it as data.
+   *
+   * @throws TaktlineError `UNKNOWN_TASK`
+   */
+  async call(name: string, input: unknown, options: EnqueueOneOptions = {}): Promise<JobHandle<unknown>> {
+    const definition = this.#tasks.find(name);
+    if (definition === undefined) {
+      throw new TaktlineError(
+        'UNKNOWN_TASK',
+        `no task is named ${JSON.stringify(name.slice(0, 200))}; this app has ${this.taskNames.join(', ') || 'none'}`,
+      );
+    }
+    return this.#client.enqueue(definition, input, options);
+  }
+
+  /** A handle of a job that was enqueued elsewhere. */
+  handle(id: string): JobHandle<unknown> {
+    return this.#client.handle(id);
+  }
+
+  /** Cancels jobs by their ids; see `handle.cancel()`. */
+  cancel(ids: readonly string[]): Promise<readonly CancelReply[]> {
+    return this.#client.cancel(ids);
+  }
+
+  /** A worker of this process, not started yet. */
+  worker(options: WorkerOptions = {}): Worker {
+    const known = new Map(this.#settings.queues.map((queue) => [queue.name, queue]));
+    const queues = (options.queues ?? [...known.keys()]).map((name) => {
+      const queue = known.get(name);
+      if (queue === undefined)
+        throw new TaktlineError(
+          'UNKNOWN_QUEUE',
+          `queue ${JSON.stringify(name)} is not declared; declared are ${[...known.keys()].join(', ')}`,
+        );
+      return queue;
+    });
+    if (queues.length === 0) throw new TaktlineError('INVALID_OPTION', 'a worker needs at least one queue');
+    const concurrency = options.concurrency ?? defaults.concurrency;
+    if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000) {
+      throw new TaktlineError('INVALID_OPTION', `concurrency is ${concurrency}: expected a whole number from 1 to 10000`);
+    }
+    const leaseMs = toMs(options.lease ?? defaults.leaseMs, 'lease');
+    if (leaseMs < 1_000) throw new TaktlineError('INVALID_OPTION', `lease is ${leaseMs} ms: expected at least 1 s`);
+    const pollMs = toMs(options.pollInterval ?? defaults.pollMs, 'pollInterval');
+    if (pollMs < 10) throw new TaktlineError('INVALID_OPTION', `pollInterval is ${pollMs} ms: expected at least 10 ms`);
+    const worker = new Worker(
+      {
+        name: (options.name ?? defaults.workerName).replaceAll('%h', hostname()).slice(0, 200),
+        queues,
+        concurrency,
+        leaseMs,
+        pollMs,
+        shutdownGraceMs: toMs(options.shutdownGrace ?? defaults.shutdownGraceMs, 'shutdownGrace'),
+        unknownTaskGraceMs: toMs(options.unknownTaskGrace ?? defaults.unknownTaskGraceMs, 'unknownTaskGrace'),
+        ageing: options.ageing ?? true,
+        payloadLimit: this.#settings.payloadLimit,
+      },
+      { broker: async () => (await this.#open()).broker, tasks: this.#tasks, logger: this.#settings.logger },
+    );
+    this.#workers.add(worker);
+    return worker;
+  }
+
+  /** Opens the broker if need be, and waits for one answer of it. */
+  async ping(): Promise<void> {
+    await (await this.#open()).broker.ping();
+  }
+
+  /** Where the jobs are kept, without user and password. */
+  async where(): Promise<string> {
+    return (await this.#open()).where;
+  }
+
+  /** Stops the workers, sends what is on its way, closes the broker. Safe to call twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#workers].map((worker) => worker.stop()));
+    await this.#client.close();
+    const opened = await this.#opening?.catch(() => undefined);
+    await opened?.close();
+  }
+
+  #open(): Promise<OpenedBroker> {
+    if (this.#closing !== undefined && this.#opening === undefined) {
+      return Promise.reject(new TaktlineError('BROKER_CLOSED', 'the app was closed'));
+    }
+    const { brokerUrl: url, namespace, queues, deadLetterTtlMs } = this.#settings;
+    this.#opening ??= openBroker({ url, namespace, queues, deadLetterTtlMs }).catch((error: unknown) => {
+      // The next call tries again.
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  #bind<Input, Result>(definition: TaskDefinition): Task<Input, Result> {
+    const client = this.#client;
+    return {
+      name: definition.name,
+      queue: definition.queue,
+      delay: (input?: unknown) => client.enqueue<Result>(definition, input),
+      applyAsync: (input?: unknown, options?: EnqueueOneOptions) => client.enqueue<Result>(definition, input, options),
+      enqueueMany: (inputs, options) => client.enqueueMany<Input, Result>(definition, inputs, options),
+    };
+  }
+}
+
+/**
+ * Makes an app.
+ *
+ * @example
+ * export const app = createApp({ queues: [{ name: 'email.normal', priority: 5 }] });
+ *
+ * @throws TaktlineError `INVALID_OPTION` or `BROKER_URL`; connecting comes later, with the first use
+ */
+export function createApp(options: AppOptions): App {
+  return new App(options);
+}

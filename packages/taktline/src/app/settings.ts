@@ -1,0 +1,157 @@
+/**
+ * What an app is made of, checked, with every default in one place. docs/defaults.md shows the same table; a test
+ * compares the two.
+ */
+
+import type { QueueDeclaration } from '../broker/broker.ts';
+import { checkBrokerUrl } from '../broker/open-broker.ts';
+import { type Duration, toMs } from '../support/durations.ts';
+import { jsonLogger, type Logger, type LogLevel, logLevels } from '../support/logger.ts';
+import { TaktlineError } from '../support/taktline-error.ts';
+import { queueNamePattern } from '../task/names.ts';
+
+export interface AppOptions {
+  /**
+   * Where jobs are kept: `postgres://user:password@host:5432/database` or `embedded:<folder>`. Default: the first of the
+   * environment variables BROKER_URL, CELERY_BROKER_URL, REDIS_URL and DATABASE_URL that is set, else
+   * `embedded:.taktline`; with NODE_ENV=production there is no embedded default.
+   */
+  readonly brokerUrl?: string | undefined;
+  /** Keeps apps on one server apart; names the schema. Default `taktline`. */
+  readonly namespace?: string;
+  /** Every queue of the app, with its priority from 1 (last) to 10 (first). */
+  readonly queues: readonly QueueDeclaration[];
+  /** Largest input or result, in bytes. Default 1 MiB, at most 64 MiB. */
+  readonly payloadLimit?: number;
+  /** How long dead letters are kept. Default 30 days. */
+  readonly deadLetterTtl?: Duration;
+  /** Default: JSON lines on standard error, from the level in TAKTLINE_LOG_LEVEL or CELERY_LOG_LEVEL (default `info`). */
+  readonly logger?: Logger;
+}
+
+export interface AppSettings {
+  readonly brokerUrl: string;
+  readonly namespace: string;
+  readonly queues: readonly QueueDeclaration[];
+  readonly payloadLimit: number;
+  readonly deadLetterTtlMs: number;
+  readonly logger: Logger;
+}
+
+export interface WorkerOptions {
+  /** Names of the queues to take jobs from. Default: all of the app's. */
+  readonly queues?: readonly string[];
+  /** Jobs that run at once. Default 10. */
+  readonly concurrency?: number;
+  /** For people; `%h` becomes the host's name. Default `worker@%h`. */
+  readonly name?: string;
+  /** How long a worker that is silent keeps its jobs. Default 30 s, at least 1 s. */
+  readonly lease?: Duration;
+  /** How long a stopping worker waits for what runs. Default 25 s. */
+  readonly shutdownGrace?: Duration;
+  /** How often an idle worker looks by itself, beside being woken. Default 1 s. */
+  readonly pollInterval?: Duration;
+  /** A job whose task no worker has known for so long becomes a dead letter. Default 1 hour. */
+  readonly unknownTaskGrace?: Duration;
+  /** Every 16th claim starts from the lowest priority, so that it moves too. Default true. */
+  readonly ageing?: boolean;
+}
+
+export const defaults = {
+  namespace: 'taktline',
+  payloadLimit: 1024 * 1024,
+  deadLetterTtlMs: 30 * 86_400_000,
+  concurrency: 10,
+  workerName: 'worker@%h',
+  leaseMs: 30_000,
+  shutdownGraceMs: 25_000,
+  pollMs: 1_000,
+  unknownTaskGraceMs: 3_600_000,
+} as const;
+
+const largestPayload = 64 * 1024 * 1024;
+/** The variables that can name the broker, first come first served. */
+export const brokerVariables = ['BROKER_URL', 'CELERY_BROKER_URL', 'REDIS_URL', 'DATABASE_URL'] as const;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws TaktlineError `INVALID_OPTION` or `BROKER_URL`, naming the option or the variable */
+export function appSettings(options: AppOptions, env: Environment = process.env): AppSettings {
+  const payloadLimit = options.payloadLimit ?? defaults.payloadLimit;
+  if (!Number.isInteger(payloadLimit) || payloadLimit < 1024 || payloadLimit > largestPayload) {
+    throw new TaktlineError('INVALID_OPTION', `payloadLimit is ${payloadLimit}: expected 1024 to ${largestPayload} bytes`);
+  }
+  return {
+    brokerUrl: brokerUrl(options.brokerUrl, env),
+    namespace: checkNamespace(options.namespace ?? defaults.namespace),
+    queues: checkQueues(options.queues),
+    payloadLimit,
+    deadLetterTtlMs: toMs(options.deadLetterTtl ?? defaults.deadLetterTtlMs, 'deadLetterTtl'),
+    logger: options.logger ?? jsonLogger(logLevel(env)),
+  };
+}
+
+function brokerUrl(given: string | undefined, env: Environment): string {
+  if (given !== undefined && given !== '') return checked(given, 'brokerUrl');
+  for (const name of brokerVariables) {
+    const value = env[name];
+    if (value !== undefined && value !== '') return checked(value, name);
+  }
+  if (env['NODE_ENV'] === 'production') {
+    throw new TaktlineError('BROKER_URL', `no broker is set: with NODE_ENV=production one of ${brokerVariables.join(', ')} has to name it`);
+  }
+  return 'embedded:.taktline';
+}
+
+function checked(url: string, name: string): string {
+  try {
+    checkBrokerUrl(url);
+  } catch (error) {
+    throw error instanceof TaktlineError ? new TaktlineError(error.code, `${name}: ${error.message}`, { cause: error.cause }) : error;
+  }
+  return url;
+}
+
+/** Lower case letters, digits and underscores: it names a schema and prefixes keys. */
+function checkNamespace(namespace: string): string {
+  if (!/^[a-z][a-z0-9_]{0,30}$/.test(namespace) || namespace.startsWith('pg_')) {
+    throw new TaktlineError(
+      'INVALID_OPTION',
+      `namespace is ${JSON.stringify(namespace)}: expected lower case letters, digits and underscores, starting with a letter (at most 31)`,
+    );
+  }
+  return namespace;
+}
+
+function checkQueues(queues: readonly QueueDeclaration[]): readonly QueueDeclaration[] {
+  if (!Array.isArray(queues) || queues.length === 0 || queues.length > 1_000) {
+    throw new TaktlineError('INVALID_OPTION', 'queues: declare at least one, such as { name: "email.normal", priority: 5 } (at most 1000)');
+  }
+  const names = new Set<string>();
+  for (const { name, priority } of queues) {
+    if (!queueNamePattern.test(name))
+      throw new TaktlineError(
+        'INVALID_OPTION',
+        `queue ${JSON.stringify(String(name).slice(0, 120))}: a name is letters, digits and ._:- (at most 100)`,
+      );
+    if (names.has(name)) throw new TaktlineError('INVALID_OPTION', `queue ${JSON.stringify(name)} is declared twice`);
+    if (!Number.isInteger(priority) || priority < 1 || priority > 10) {
+      throw new TaktlineError(
+        'INVALID_OPTION',
+        `queue ${JSON.stringify(name)}: priority is ${priority}: expected a whole number from 1 (last) to 10 (first)`,
+      );
+    }
+    names.add(name);
+  }
+  return queues.map(({ name, priority }) => ({ name, priority }));
+}
+
+/** TAKTLINE_LOG_LEVEL, or CELERY_LOG_LEVEL in Celery's words. */
+export function logLevel(env: Environment): LogLevel {
+  const given = env['TAKTLINE_LOG_LEVEL'] ?? env['CELERY_LOG_LEVEL'];
+  if (given === undefined || given === '') return 'info';
+  const level = given.toLowerCase();
+  const known = level === 'warning' ? 'warn' : level === 'critical' || level === 'fatal' ? 'error' : level;
+  if ((logLevels as readonly string[]).includes(known)) return known as LogLevel;
+  throw new TaktlineError('INVALID_OPTION', `TAKTLINE_LOG_LEVEL is ${JSON.stringify(given)}: expected one of ${logLevels.join(', ')}`);
+}

@@ -1,0 +1,204 @@
+/**
+ * The broker contract: what a client and a worker ask of the place where jobs are kept. It speaks of jobs, queues and
+ * time, never of keys or tables. Every verb that runs often takes and returns batches. Each implementation passes the
+ * conformance suite in test/conformance. What only people need (counts, lists, redrive, purge) is in inspector.ts.
+ *
+ * All times are milliseconds since the Unix epoch by the broker's clock.
+ */
+import type { WaitingState } from '../task/job.ts';
+
+/** A queue that the app declares. */
+export interface QueueDeclaration {
+  readonly name: string;
+  /** 1 (last) to 10 (first). */
+  readonly priority: number;
+}
+
+export interface NewJob {
+  readonly id: string;
+  readonly queue: string;
+  /** 1 (last) to 10 (first) within the queue. */
+  readonly priority: number;
+  /** What codec.ts made of the task's name, input and headers; the broker does not look into it. */
+  readonly envelope: string;
+  /** Not before this time. */
+  readonly eta?: number;
+  /** Not before this long from now. Not beside `eta`. */
+  readonly countdownMs?: number;
+  /** A job that still waits at this time expires. */
+  readonly expiresAt?: number;
+  /** A job that still waits this long from now expires. Not beside `expiresAt`. */
+  readonly expiresInMs?: number;
+  /** Set when the caller gave the id: a second job of the same id is not made for so long. */
+  readonly unique?: { readonly fingerprint: string; readonly forMs: number };
+}
+
+/** `duplicate`: the id's job is there already. `conflict`: it is there, with another task or input. */
+export type EnqueueReply = 'created' | 'duplicate' | 'conflict';
+
+export interface WorkerDescription {
+  /** For people, such as `normal_worker@host`. */
+  readonly name: string;
+  readonly leaseMs: number;
+  /** Host, process id, queues, concurrency, tasks: shown by `inspect`. */
+  readonly info: Readonly<Record<string, unknown>>;
+}
+
+/** How a claimed batch is to be run: with others, or as suspects of having killed a worker (promise 3). */
+export type Lane = 'usual' | 'suspects' | 'alone';
+
+/** A batch that a worker holds. Its id is the fence: only the newest claim of a job may settle it. */
+export interface Claim {
+  readonly id: string;
+  readonly lane: Lane;
+  readonly claimedAt: number;
+  readonly jobs: readonly ClaimedJob[];
+  /** Set on a claim taken over from a lost worker: who lost it, and how many jobs it held then. */
+  readonly lost?: { readonly worker: string; readonly claimedAt: number; readonly lostAt: number; readonly open: number };
+}
+
+export interface ClaimedJob {
+  readonly claim: string;
+  readonly lane: Lane;
+  /** Place in the claim. */
+  readonly position: number;
+  readonly id: string;
+  readonly queue: string;
+  readonly envelope: string;
+  /** The job's past (see task/job.ts), encoded; undefined before its first failure. */
+  readonly past: string | undefined;
+  readonly enqueuedAt: number;
+  /** The broker's own mark of the job's place in its queue; handed back unread. */
+  readonly rank: string;
+  readonly expiresAt: number | undefined;
+}
+
+/** What became of a claimed job. */
+export type Settlement =
+  /** Ended. Nothing is kept of it when `keepMs` is 0. */
+  | {
+      readonly kind: 'end';
+      readonly job: ClaimedJob;
+      readonly state: 'succeeded' | 'cancelled';
+      readonly result?: string;
+      readonly past?: string;
+      readonly keepMs: number;
+    }
+  /** Runs again after `delayMs`, behind those that wait. */
+  | { readonly kind: 'reschedule'; readonly job: ClaimedJob; readonly delayMs: number; readonly past: string }
+  /** Goes back to its place in the queue. */
+  | { readonly kind: 'release'; readonly job: ClaimedJob; readonly lane: Lane; readonly past?: string }
+  /** Becomes a dead letter. */
+  | {
+      readonly kind: 'bury';
+      readonly job: ClaimedJob;
+      readonly task: string;
+      readonly code: string;
+      readonly message: string;
+      readonly past: string;
+    };
+
+export interface ClaimRequest {
+  /** In the order in which they are to be looked through. */
+  readonly queues: readonly string[];
+  /** Jobs wanted at most. */
+  readonly limit: number;
+  readonly lane: Lane;
+  /** Look from the last queue and the lowest priority upwards, so that they move too (ageing). */
+  readonly lowestFirst: boolean;
+  /** Wake this worker when jobs come, if there are none now. */
+  readonly idle: boolean;
+}
+
+export interface ExchangeReply {
+  /** Whether each settlement was accepted, in the order given. */
+  readonly accepted: readonly boolean[];
+  readonly claim: Claim | undefined;
+  /** Milliseconds until the next scheduled job of any queue is due; undefined when there is none. */
+  readonly nextDueInMs: number | undefined;
+  /** True when rows were taken, though all of them had expired: ask again. */
+  readonly more: boolean;
+}
+
+export interface Pulse {
+  /** False when this worker was taken for dead: nothing that it holds can be settled any more. */
+  readonly alive: boolean;
+  /** Jobs it holds whose cancellation is asked for. */
+  readonly cancelled: readonly { readonly claim: string; readonly position: number }[];
+  /** Jobs wait that must be claimed by tens, or alone. */
+  readonly suspects: readonly Lane[];
+  /** Some worker's lease has run out. */
+  readonly lostWorkers: boolean;
+}
+
+/** The end of a job, as far as it is kept. */
+export interface EndedJob {
+  readonly id: string;
+  readonly state: 'succeeded' | 'failed' | 'cancelled' | 'expired';
+  readonly result: string | undefined;
+  readonly past: string | undefined;
+}
+
+/** `done`: it waited and is cancelled. `asked`: it runs; its worker is told. `ended`: too late. */
+export type CancelReply = 'done' | 'asked' | 'ended' | 'unknown';
+
+/** What a wake-up says. */
+export interface WakeListener {
+  /** Jobs have come, or wait again. */
+  jobs(): void;
+  /** Something is asked of the worker with this id; it should pulse. */
+  attention(worker: string): void;
+}
+
+export interface Broker {
+  /** Connects, checks the server's version, brings the schema up to date. Safe from several processes at once. */
+  open(): Promise<void>;
+  /** One round trip. */
+  ping(): Promise<void>;
+
+  enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]>;
+
+  /** Enters the list of living workers; returns the worker's id. */
+  join(worker: WorkerDescription): Promise<string>;
+  /** Leaves it. What the worker still holds is claimed again by others as if it had been lost. */
+  leave(worker: string): Promise<void>;
+  /** Settles and claims, in one round trip. With no `claim` it only settles. */
+  exchange(worker: string, settlements: readonly Settlement[], claim: ClaimRequest | undefined): Promise<ExchangeReply>;
+  /** Stores progress and asks what the worker should know; about once a second. */
+  pulse(
+    worker: string,
+    queues: readonly string[],
+    progress: readonly { readonly job: ClaimedJob; readonly value: string }[],
+  ): Promise<Pulse>;
+  /** Claims that this worker holds beside the known ones: those whose reply was lost on the way. */
+  missing(worker: string, known: readonly string[]): Promise<readonly Claim[]>;
+  /** Takes over some claims of workers whose lease has run out, and forgets workers that hold none. */
+  recover(worker: string): Promise<readonly Claim[]>;
+  /** A bounded step of upkeep: expires what waited too long, removes results, ids and dead letters past their time. True when there is more. */
+  tidy(): Promise<boolean>;
+  /** What a heartbeat thread needs to renew this worker's lease by itself; see heartbeat.ts. */
+  heartbeat(worker: string, leaseMs: number): HeartbeatSpec;
+  /** Calls the listener from now on, as well as it can: wake-ups may get lost. Resolves to a function that ends it. */
+  listen(listener: WakeListener): Promise<() => Promise<void>>;
+
+  cancel(ids: readonly string[]): Promise<readonly CancelReply[]>;
+  /** Those of the given jobs that have ended. */
+  ended(ids: readonly string[]): Promise<readonly EndedJob[]>;
+  /** Where each job stands now; undefined when it is not known. */
+  states(ids: readonly string[]): Promise<readonly (WaitingState | 'running' | EndedJob['state'] | undefined)[]>;
+
+  close(): Promise<void>;
+}
+
+/** Plain data, for another thread: the module that renews, and what to hand to its `openHeartbeat`. */
+export interface HeartbeatSpec {
+  readonly module: string;
+  readonly options: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** What the module named by a HeartbeatSpec gives. */
+export interface HeartbeatLink {
+  /** Renews the lease. False when the worker is no longer in the list. */
+  renew(): Promise<boolean>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,85 @@
+/** Chooses the implementation by the URL. The one place that knows all of them; each is loaded only when it is used. */
+import { resolve } from 'node:path';
+import { TaktlineError } from '../support/taktline-error.ts';
+import type { Broker, QueueDeclaration } from './broker.ts';
+import type { Inspector } from './inspector.ts';
+
+export interface BrokerOptions {
+  readonly url: string;
+  /** Lower case letters, digits and underscores; checked by whoever took it from outside. */
+  readonly namespace: string;
+  readonly queues: readonly QueueDeclaration[];
+  readonly deadLetterTtlMs: number;
+}
+
+export interface OpenedBroker {
+  readonly broker: Broker;
+  readonly inspector: Inspector;
+  /** The URL without user and password, for people. */
+  readonly where: string;
+  /** Closes the broker and what it stands on. */
+  close(): Promise<void>;
+}
+
+/** @throws TaktlineError `BROKER_URL` */
+export function checkBrokerUrl(url: string): 'postgres' | 'embedded' {
+  const scheme = /^([a-z][a-z0-9+-]*):/i.exec(url)?.[1]?.toLowerCase();
+  if (scheme === 'postgres' || scheme === 'postgresql') {
+    if (!URL.canParse(url))
+      throw new TaktlineError('BROKER_URL', 'the broker URL cannot be read: expected postgres://user:password@host:5432/database');
+    return 'postgres';
+  }
+  if (scheme === 'embedded') {
+    if (url.slice('embedded:'.length).trim() === '')
+      throw new TaktlineError('BROKER_URL', 'embedded: names no folder; expected for example embedded:.taktline');
+    return 'embedded';
+  }
+  if (scheme !== undefined && /^(redis|rediss|redis-sentinel|redis-cluster|valkey|valkeys)$/.test(scheme)) {
+    throw new TaktlineError(
+      'BROKER_URL',
+      `this release has no Redis broker yet: set BROKER_URL to a postgres:// URL, or to embedded:<folder> (it is a ${scheme}:// URL now)`,
+    );
+  }
+  throw new TaktlineError(
+    'BROKER_URL',
+    `the broker URL ${scheme === undefined ? 'has no scheme' : `is of an unknown kind, ${scheme}:`}; expected postgres://user:password@host:5432/database or embedded:<folder>`,
+  );
+}
+
+/** The URL as it may be shown. */
+export function describeUrl(url: string): string {
+  if (!URL.canParse(url) || url.startsWith('embedded:')) return url;
+  const parsed = new URL(url);
+  return `${parsed.protocol}//${parsed.host}${parsed.pathname}`;
+}
+
+/** Connects, and brings the schema up to date. */
+export async function openBroker(options: BrokerOptions): Promise<OpenedBroker> {
+  const kind = checkBrokerUrl(options.url);
+  const { PostgresBroker } = await import('./postgres/postgres-broker.ts');
+  const { PostgresInspector } = await import('./postgres/postgres-inspector.ts');
+  const { namespace } = options;
+  const shared = { namespace, queues: options.queues, deadLetterTtlMs: options.deadLetterTtlMs };
+  const where = describeUrl(options.url);
+  if (kind === 'postgres') {
+    const broker = new PostgresBroker({ ...shared, url: () => Promise.resolve(options.url), heartbeat: { url: options.url } });
+    await broker.open().catch(async (error: unknown) => {
+      await broker.close();
+      throw error;
+    });
+    return { broker, inspector: new PostgresInspector(broker, namespace, where), where, close: () => broker.close() };
+  }
+  const folder = resolve(options.url.slice('embedded:'.length));
+  const { joinEmbedded, currentUrl } = await import('./embedded/embedded-postgres.ts');
+  const member = await joinEmbedded(folder);
+  const broker = new PostgresBroker({ ...shared, url: () => currentUrl(folder), heartbeat: { embedded: folder } });
+  const close = async (): Promise<void> => {
+    await broker.close();
+    await member.leave();
+  };
+  await broker.open().catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
+  return { broker, inspector: new PostgresInspector(broker, namespace, where), where, close };
+}

@@ -1,0 +1,118 @@
+-- The tables of the broker. "taktline" stands for the app's namespace, which becomes the schema's name.
+-- Times are milliseconds since the Unix epoch by the server's clock. Lists inside one text value are joined by
+-- the record separator (U+001E), which JSON never holds unescaped and ids may not contain.
+
+create table queues (
+  id smallint generated always as identity primary key,
+  name text not null unique,
+  priority smallint not null check (priority between 1 and 10)
+);
+
+-- The order of arrival, the lowest 56 bits of a rank.
+create sequence arrivals as bigint maxvalue 72057594037927935;
+
+-- Jobs that may run now. A claim deletes its rows: a row that is updated on its way costs more than one that goes.
+-- rank = lane (bits 60-61: 0 usual, 1 and 2 suspects) | 10 - priority (bits 56-59) | arrival
+create table ready (
+  queue smallint not null,
+  rank bigint not null,
+  id text collate "C" not null,
+  enqueued_at bigint not null,
+  expires_at bigint,
+  envelope text not null,
+  past text,
+  primary key (queue, rank)
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_insert_scale_factor = 0.5);
+create unique index ready_id on ready (id);
+create index ready_expiry on ready (expires_at) where expires_at is not null;
+alter table ready alter column envelope set storage external;
+
+-- Jobs that may not run before due_at: an eta, a countdown, or a retry.
+create table scheduled (
+  id text collate "C" primary key,
+  due_at bigint not null,
+  queue smallint not null,
+  priority smallint not null,
+  enqueued_at bigint not null,
+  expires_at bigint,
+  envelope text not null,
+  past text
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 20000);
+create index scheduled_due on scheduled (due_at);
+create index scheduled_expiry on scheduled (expires_at) where expires_at is not null;
+alter table scheduled alter column envelope set storage external;
+
+-- Workers that live. A lease is the worker's: it holds for all of its claims while expires_at is renewed.
+create table workers (
+  id bigint generated always as identity primary key,
+  name text not null,
+  info text not null,
+  lease_ms integer not null,
+  started_at bigint not null,
+  expires_at bigint not null,
+  idle boolean not null default false
+) with (fillfactor = 50);
+
+-- One row a claimed batch. The batch is never rewritten; `open` has a bit for each job that is not settled yet.
+-- The id is the fence: recovery gives the row a new one.
+create table claims (
+  id bigint generated always as identity primary key,
+  worker bigint not null,
+  lane smallint not null,
+  size integer not null,
+  claimed_at bigint not null,
+  open varbit not null,
+  cancels varbit,
+  progress text,
+  lost text,
+  ids text not null,
+  queues text not null,
+  ranks text not null,
+  enqueued text not null,
+  expires text,
+  pasts text,
+  envelopes text not null
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 2000, toast.autovacuum_vacuum_threshold = 20000, toast.autovacuum_vacuum_scale_factor = 0.1);
+create index claims_worker on claims (worker);
+alter table claims alter column ids set storage external;
+alter table claims alter column ranks set storage external;
+alter table claims alter column enqueued set storage external;
+alter table claims alter column envelopes set storage external;
+alter table claims alter column pasts set storage external;
+
+-- Jobs that ended, until their result expires. state: s succeeded, c cancelled, x expired
+create table ended (
+  id text collate "C" primary key,
+  state "char" not null,
+  queue smallint not null,
+  enqueued_at bigint not null,
+  finished_at bigint not null,
+  expires_at bigint not null,
+  result text,
+  past text
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 50000);
+create index ended_expiry on ended using brin (expires_at) with (pages_per_range = 64);
+
+-- Dead letters: failed jobs kept for a person.
+create table dead (
+  id text collate "C" primary key,
+  queue smallint not null,
+  priority smallint not null,
+  task text not null,
+  code text not null,
+  message text not null,
+  enqueued_at bigint not null,
+  died_at bigint not null,
+  envelope text not null,
+  past text not null
+);
+create index dead_order on dead (died_at, id);
+alter table dead alter column envelope set storage external;
+
+-- Ids given by callers: first writer wins, until expires_at.
+create table ids (
+  id text collate "C" primary key,
+  fingerprint text not null,
+  expires_at bigint not null
+);
+create index ids_expiry on ids using brin (expires_at) with (pages_per_range = 64);

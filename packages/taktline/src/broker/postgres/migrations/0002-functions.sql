@@ -1,0 +1,259 @@
+-- The hot transitions, one function each: one statement, one plan, one round trip, through a pooler too.
+
+create function now_ms() returns bigint language sql volatile parallel safe
+as $$ select (extract(epoch from clock_timestamp()) * 1000)::bigint $$;
+
+-- A moment given by a client: positive is a time, negative is a distance from now.
+create function moment(given bigint, now_ms bigint) returns bigint language sql immutable parallel safe
+as $$ select case when given < 0 then now_ms - given else given end $$;
+
+-- Enqueues a batch. p_due and p_expires: see moment(); p_prints: the fingerprints of jobs whose caller gave the id,
+-- '' for the others. replies: 0 made, 1 there already, 2 there with another input; null when all were made.
+-- idle: a worker waits and should be woken.
+create function enqueue(
+  p_ids text, p_envelopes text, p_queues smallint[], p_priorities smallint[],
+  p_due bigint[], p_expires bigint[], p_prints text, p_keep bigint[],
+  out replies smallint[], out idle boolean
+) language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
+as $$
+declare
+  v_now constant bigint := now_ms();
+  v_ids text[] := string_to_array(p_ids, E'\x1e');
+  v_envelopes text[] := string_to_array(p_envelopes, E'\x1e');
+  v_prints text[];
+  v_won text[] := '{}';
+  v_check text[] := '{}';
+  v_put text[] := '{}';
+  v_more text[];
+  v_found text[];
+begin
+  if p_due is null and p_prints is null then
+    insert into ready (queue, rank, id, enqueued_at, expires_at, envelope)
+    select t.q, ((10 - t.p)::bigint << 56) | nextval('arrivals'), t.i, v_now, moment(t.x, v_now), t.e
+    from unnest(v_ids, v_envelopes, p_queues, p_priorities, p_expires) as t(i, e, q, p, x);
+  else
+    v_prints := coalesce(string_to_array(p_prints, E'\x1e'), array_fill(''::text, array[cardinality(v_ids)]));
+    -- Sorted, so that two batches with the same ids wait for each other instead of dead-locking.
+    with made as (
+      insert into ids as k (id, fingerprint, expires_at)
+      select distinct on (t.i) t.i, t.f, v_now + t.k
+      from unnest(v_ids, v_prints, p_keep) with ordinality as t(i, f, k, n)
+      where t.f <> '' order by t.i, t.n
+      on conflict (id) do update set fingerprint = excluded.fingerprint, expires_at = excluded.expires_at
+        where k.expires_at <= v_now
+      returning k.id, xmax <> 0 as replaced
+    )
+    -- An id that the engine made may have been sent before without a row in ids, by an enqueue whose reply was lost;
+    -- an expired one may name a job that lives still. Both are looked for where jobs can be.
+    select coalesce(array_agg(id), '{}'), coalesce(array_agg(id) filter (where replaced or length(id) = 36), '{}')
+    into v_won, v_check from made;
+
+    with put as (
+      insert into scheduled (id, due_at, queue, priority, enqueued_at, expires_at, envelope)
+      select t.i, moment(t.d, v_now), t.q, t.p, v_now, moment(t.x, v_now), t.e
+      from unnest(v_ids, v_envelopes, v_prints, p_queues, p_priorities, p_due, p_expires) as t(i, e, f, q, p, d, x)
+      where moment(t.d, v_now) > v_now and (t.f = '' or t.i = any (v_won))
+      order by t.i
+      on conflict do nothing returning id
+    ) select coalesce(array_agg(id), '{}') into v_put from put;
+    with put as (
+      insert into ready (queue, rank, id, enqueued_at, expires_at, envelope)
+      select t.q, ((10 - t.p)::bigint << 56) | nextval('arrivals'), t.i, v_now, moment(t.x, v_now), t.e
+      from unnest(v_ids, v_envelopes, v_prints, p_queues, p_priorities, p_due, p_expires) as t(i, e, f, q, p, d, x)
+      where (t.d is null or moment(t.d, v_now) <= v_now) and (t.f = '' or t.i = any (v_won))
+      on conflict do nothing returning id
+    ) select coalesce(array_agg(id), '{}') into v_more from put;
+
+    -- The inserts above have waited for every unfinished insert of the same id, so a new snapshot sees each older job
+    -- in exactly one place.
+    if cardinality(v_check) > 0 then
+      select array_agg(id) into v_found from (
+        select id from ended where id = any (v_check)
+        union all select id from dead where id = any (v_check)
+        union all select id from ready where id = any (v_check) and id = any (v_put)
+        union all select id from scheduled where id = any (v_check) and id = any (v_more)
+        union all select u from claims, string_to_table(claims.ids, E'\x1e') with ordinality as m(u, n)
+          where u = any (v_check) and get_bit(claims.open, n::int - 1) = 1
+      ) as elsewhere(id);
+      if v_found is not null then
+        delete from ready where id = any (v_found) and id = any (v_more);
+        delete from scheduled where id = any (v_found) and id = any (v_put);
+      end if;
+    end if;
+    v_put := v_put || v_more;
+
+    -- first: an id that stands twice in one batch was made once.
+    select array_agg(case
+        when t.f = '' or (t.i = any (v_won) and t.i = any (v_put) and t.i <> all (coalesce(v_found, '{}')) and t.first = 1) then 0
+        when k.fingerprint = t.f then 1 else 2 end::smallint order by t.n)
+    into replies
+    from (select u.i, u.f, u.n, row_number() over (partition by u.i order by u.n) as first
+          from unnest(v_ids, v_prints) with ordinality as u(i, f, n)) as t
+    left join ids k on k.id = t.i;
+  end if;
+  idle := exists (select 1 from workers w where w.idle and w.expires_at > v_now);
+end $$;
+
+-- Moves jobs whose time has come into their queues, at most a thousand, those after p_floor only: dead index entries
+-- that vacuum may not remove yet are not walked again. Returns the last moment moved and the next one to come.
+create function promote(p_floor bigint, out floor bigint, out next_due bigint) language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
+as $$
+declare
+  v_now constant bigint := now_ms();
+begin
+  select s.due_at into next_due from scheduled s where s.due_at > p_floor order by s.due_at limit 1;
+  floor := p_floor;
+  if next_due is null or next_due > v_now then return; end if;
+  with due as materialized (
+    select ctid from scheduled where due_at > p_floor and due_at <= v_now order by due_at limit 1000 for update skip locked
+  ), gone as (
+    delete from scheduled s using due where s.ctid = due.ctid returning s.*
+  ), put as (
+    insert into ready (queue, rank, id, enqueued_at, expires_at, envelope, past)
+    select queue, ((10 - priority)::bigint << 56) | nextval('arrivals'), id, enqueued_at, expires_at, envelope, past
+    from (select * from gone order by due_at, id) g returning 1
+  ) select coalesce(max(due_at) - 1, p_floor) into floor from gone;
+  select s.due_at into next_due from scheduled s where s.due_at > floor order by s.due_at limit 1;
+end $$;
+
+-- Settles what a worker has finished and claims what it wants next.
+-- Settling: p_claims with, for each, a mask of the jobs that are settled (p_masks). p_end_*: jobs that ended, one entry
+-- each; p_end_at is the index into p_claims. p_moves: the rare outcomes (reschedule, release, bury), as JSON.
+-- A bit is accepted only if the claim is still this worker's and the bit is open; `accepted` returns what was.
+-- Claiming: walks the given ranges of the ready index in their order until p_limit jobs or p_bytes are reached.
+create function exchange(
+  p_worker bigint,
+  p_claims bigint[], p_masks text[],
+  p_end_at integer[], p_end_position integer[], p_end_ids text, p_end_states text, p_end_queues smallint[],
+  p_end_enqueued bigint[], p_end_keep bigint[], p_end_results text, p_end_pasts text,
+  p_moves jsonb,
+  p_queues smallint[], p_from bigint[], p_to bigint[], p_limit integer, p_bytes integer, p_lane smallint,
+  p_due_floor bigint, p_idle boolean,
+  out accepted text[], out now bigint, out claim bigint, out size integer, out ids text, out envelopes text, out pasts text,
+  out queues text, out ranks text, out enqueued text, out expires text, out floors bigint[], out taken integer,
+  out due_floor bigint, out next_due bigint
+) language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
+as $$
+declare
+  v_now constant bigint := now_ms();
+  v_open varbit;
+  v_mask varbit;
+  v_accepted varbit[] := '{}';
+  v_left integer := p_limit;
+  v_bytes bigint := p_bytes;
+  v_rows tid[];
+  v_top bigint;
+  v_read bigint;
+  v_n integer;
+  r record;
+begin
+  now := v_now;
+  for i in 1 .. coalesce(cardinality(p_claims), 0) loop
+    select c.open into v_open from claims c where c.id = p_claims[i] and c.worker = p_worker for update;
+    if not found then
+      v_accepted := v_accepted || B''::varbit;
+      continue;
+    end if;
+    v_mask := v_open & rpad(p_masks[i], length(v_open), '0')::varbit;
+    v_accepted := v_accepted || v_mask;
+    if v_mask = v_open then
+      delete from claims c where c.id = p_claims[i];
+    else
+      update claims c set open = v_open & ~v_mask where c.id = p_claims[i];
+    end if;
+  end loop;
+  accepted := v_accepted::text[];
+
+  if p_end_ids is not null then
+    insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, result, past)
+    select t.i, t.s::"char", t.q, t.e, v_now, v_now + t.k, nullif(t.r, ''), nullif(t.p, '')
+    from unnest(p_end_at, p_end_position, string_to_array(p_end_ids, E'\x1e'), string_to_array(p_end_states, null), p_end_queues,
+        p_end_enqueued, p_end_keep, string_to_array(p_end_results, E'\x1e'), string_to_array(p_end_pasts, E'\x1e'))
+      as t(a, b, i, s, q, e, k, r, p)
+    where t.k > 0 and length(v_accepted[t.a]) > 0 and get_bit(v_accepted[t.a], t.b) = 1;
+  end if;
+
+  if p_moves is not null then
+    for r in
+      select m.* from jsonb_to_recordset(p_moves) as m(at int, position int, kind text, id text, queue smallint, rank bigint, lane smallint,
+        delay bigint, enqueued bigint, expires bigint, task text, code text, message text, envelope text, past text)
+      where length(v_accepted[m.at]) > 0 and get_bit(v_accepted[m.at], m.position) = 1
+    loop
+      if r.kind = 'bury' then
+        insert into dead (id, queue, priority, task, code, message, enqueued_at, died_at, envelope, past)
+        values (r.id, r.queue, 10 - ((r.rank >> 56) & 15), r.task, r.code, r.message, r.enqueued, v_now, r.envelope, r.past);
+      elsif r.kind = 'reschedule' and r.delay > 0 then
+        insert into scheduled (id, due_at, queue, priority, enqueued_at, expires_at, envelope, past)
+        values (r.id, v_now + r.delay, r.queue, 10 - ((r.rank >> 56) & 15), r.enqueued, r.expires, r.envelope, r.past);
+      else
+        insert into ready (queue, rank, id, enqueued_at, expires_at, envelope, past)
+        values (r.queue, case when r.kind = 'release'
+            then (r.rank & ((1::bigint << 60) - 1)) | (r.lane::bigint << 60)
+            else (r.rank & (15::bigint << 56)) | nextval('arrivals') end,
+          r.id, r.enqueued, r.expires, r.envelope, r.past);
+      end if;
+    end loop;
+  end if;
+
+  taken := 0;
+  due_floor := p_due_floor;
+  if v_left > 0 then
+    select p.floor, p.next_due into due_floor, next_due from promote(p_due_floor) p;
+    for i in 1 .. cardinality(p_queues) loop
+      select array_agg(w.c), max(w.r), max(w.total), count(*) into v_rows, v_top, v_read, v_n from (
+        select s.c, s.r, sum(s.n) over (order by s.r rows unbounded preceding) as total, s.n from (
+          select y.ctid as c, y.rank as r, octet_length(y.envelope) as n from ready y
+          where y.queue = p_queues[i] and y.rank > p_from[i] and y.rank < p_to[i]
+          order by y.rank limit v_left for update skip locked
+        ) s
+      ) w where w.total <= v_bytes or (taken = 0 and w.total = w.n);
+      continue when v_n = 0;
+      floors[i] := v_top;
+      taken := taken + v_n;
+      v_left := v_left - v_n;
+      v_bytes := v_bytes - v_read;
+      with got as materialized (
+        delete from ready y where y.ctid = any (v_rows)
+        returning y.rank, y.id, y.enqueued_at, y.expires_at, y.envelope, y.past
+      ), late as (
+        insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, past)
+        select g.id, 'x', p_queues[i], g.enqueued_at, v_now, v_now + 3600000, g.past from got g where g.expires_at <= v_now
+      )
+      select count(*) as n,
+        string_agg(g.id, E'\x1e') as ids, string_agg(g.envelope, E'\x1e') as envelopes,
+        string_agg(p_queues[i]::text, E'\x1e') as queues, string_agg(g.rank::text, E'\x1e') as ranks,
+        string_agg(g.enqueued_at::text, E'\x1e') as enqueued,
+        case when count(g.past) > 0 then string_agg(coalesce(g.past, ''), E'\x1e') end as pasts,
+        case when count(g.expires_at) > 0 then string_agg(coalesce(g.expires_at::text, ''), E'\x1e') end as expires
+      into r from (select * from got where got.expires_at is null or got.expires_at > v_now order by got.rank) g;
+      continue when r.n = 0;
+      if size is null then
+        size := r.n; ids := r.ids; envelopes := r.envelopes; queues := r.queues; ranks := r.ranks;
+        enqueued := r.enqueued; pasts := r.pasts; expires := r.expires;
+      else
+        if pasts is not null or r.pasts is not null then
+          pasts := coalesce(pasts, repeat(E'\x1e', size - 1)) || E'\x1e' || coalesce(r.pasts, repeat(E'\x1e', r.n::int - 1));
+        end if;
+        if expires is not null or r.expires is not null then
+          expires := coalesce(expires, repeat(E'\x1e', size - 1)) || E'\x1e' || coalesce(r.expires, repeat(E'\x1e', r.n::int - 1));
+        end if;
+        size := size + r.n; ids := ids || E'\x1e' || r.ids; envelopes := envelopes || E'\x1e' || r.envelopes;
+        queues := queues || E'\x1e' || r.queues; ranks := ranks || E'\x1e' || r.ranks; enqueued := enqueued || E'\x1e' || r.enqueued;
+      end if;
+      exit when v_left <= 0 or v_bytes <= 0;
+    end loop;
+    if size is not null then
+      insert into claims as c (worker, lane, size, claimed_at, open, ids, queues, ranks, enqueued, expires, pasts, envelopes)
+      values (p_worker, p_lane, size, v_now, repeat('1', size)::varbit, ids, queues, ranks, enqueued, expires, pasts, envelopes)
+      returning c.id into claim;
+    end if;
+  end if;
+
+  -- Idle workers are woken by NOTIFY, so that an enqueue pays for it only while somebody sleeps.
+  if p_idle is not null then
+    update workers w set idle = p_idle and taken = 0 where w.id = p_worker and w.idle <> (p_idle and taken = 0);
+  end if;
+end $$;

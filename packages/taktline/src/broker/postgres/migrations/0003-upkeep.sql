@@ -1,0 +1,141 @@
+-- What workers ask about once a second, and what people ask for.
+
+-- Stores progress and tells a worker what it should know.
+-- lanes: which suspects wait in its queues (bit 0: by tens, bit 1: alone).
+create function pulse(p_worker bigint, p_queues smallint[], p_progress jsonb,
+  out alive boolean, out cancelled text, out lanes integer, out lost boolean
+) language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
+as $$
+declare
+  v_now constant bigint := now_ms();
+begin
+  if p_progress is not null then
+    update claims c set progress = (coalesce(c.progress::jsonb, '{}') || n.value)::text
+    from jsonb_each(p_progress) as n(claim, value) where c.id = n.claim::bigint and c.worker = p_worker;
+  end if;
+  alive := exists (select 1 from workers w where w.id = p_worker);
+  select string_agg(c.id || ':' || c.cancels::text, ',') into cancelled from claims c where c.worker = p_worker and c.cancels is not null;
+  select coalesce(bit_or(case when exists (
+        select 1 from ready y where y.queue = q and y.rank >= (1::bigint << 60) and y.rank < (2::bigint << 60)) then 1 else 0 end
+      | case when exists (select 1 from ready y where y.queue = q and y.rank >= (2::bigint << 60)) then 2 else 0 end), 0)
+  into lanes from unnest(p_queues) q;
+  lost := exists (select 1 from workers w where w.id <> p_worker and w.expires_at <= v_now);
+end $$;
+
+-- Takes over up to ten claims of workers whose lease has run out. The claims get new ids, which fences the lost worker.
+-- A server that was down longer than a lease gives every worker a lease of time to come back first.
+create function recover(p_worker bigint) returns setof claims language plpgsql
+set enable_seqscan = off set jit = off
+as $$
+declare
+  v_now constant bigint := now_ms();
+  v_up constant bigint := (extract(epoch from pg_postmaster_start_time()) * 1000)::bigint;
+  v_worker record;
+begin
+  for v_worker in
+    select w.id, w.name, w.lease_ms from workers w
+    where w.expires_at <= v_now and v_up + w.lease_ms <= v_now and w.id <> p_worker
+    order by w.id limit 5 for update skip locked
+  loop
+    return query
+      with found as (select c.id from claims c where c.worker = v_worker.id order by c.id limit 10 for update skip locked)
+      update claims c set id = nextval(pg_get_serial_sequence('claims', 'id')), worker = p_worker,
+        lost = coalesce(c.lost, jsonb_build_object('worker', v_worker.name, 'at', v_now, 'open', length(replace(c.open::text, '0', '')))::text)
+      from found where c.id = found.id
+      returning c.*;
+    delete from workers w where w.id = v_worker.id and not exists (select 1 from claims c where c.worker = v_worker.id);
+  end loop;
+end $$;
+
+-- A bounded step of upkeep; true when there may be more to do. One process at a time.
+create function tidy(p_dead_before bigint) returns boolean language plpgsql
+set enable_seqscan = off set jit = off
+as $$
+declare
+  v_now constant bigint := now_ms();
+  v_step constant integer := 2000;
+  v_n integer;
+  v_most integer := 0;
+begin
+  if not pg_try_advisory_xact_lock(hashtext(current_schema()), 2) then return false; end if;
+
+  with late as materialized (select y.ctid from ready y where y.expires_at <= v_now limit v_step for update skip locked),
+    gone as (delete from ready y using late where y.ctid = late.ctid returning y.*)
+  insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, past)
+  select id, 'x', queue, enqueued_at, v_now, v_now + 3600000, past from gone;
+  get diagnostics v_n = row_count; v_most := greatest(v_most, v_n);
+
+  with late as materialized (select s.ctid from scheduled s where s.expires_at <= v_now limit v_step for update skip locked),
+    gone as (delete from scheduled s using late where s.ctid = late.ctid returning s.*)
+  insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, past)
+  select id, 'x', queue, enqueued_at, v_now, v_now + 3600000, past from gone;
+  get diagnostics v_n = row_count; v_most := greatest(v_most, v_n);
+
+  delete from ended where ctid = any (array(select e.ctid from ended e where e.expires_at <= v_now limit v_step));
+  get diagnostics v_n = row_count; v_most := greatest(v_most, v_n);
+  delete from ids where ctid = any (array(select k.ctid from ids k where k.expires_at <= v_now limit v_step));
+  get diagnostics v_n = row_count; v_most := greatest(v_most, v_n);
+  delete from dead where ctid = any (array(select d.ctid from dead d where d.died_at < p_dead_before order by d.died_at limit v_step));
+  get diagnostics v_n = row_count; v_most := greatest(v_most, v_n);
+  return v_most = v_step;
+end $$;
+
+-- Where each of the given jobs stands. One snapshot, so a job on the move is seen once.
+create function find(p_ids text[]) returns table (id text, state text, result text, past text, worker bigint) language sql stable
+set enable_seqscan = off set jit = off
+as $$
+  select e.id, case e.state when 's' then 'succeeded' when 'c' then 'cancelled' else 'expired' end, e.result, e.past, null::bigint
+    from ended e where e.id = any (p_ids)
+  union all select d.id, 'failed', null, d.past, null from dead d where d.id = any (p_ids)
+  union all select y.id, case when y.expires_at <= now_ms() then 'expired' else 'queued' end, null, y.past, null from ready y where y.id = any (p_ids)
+  union all select s.id, case when s.expires_at <= now_ms() then 'expired' when s.past is null then 'scheduled' else 'retrying' end, null, s.past, null
+    from scheduled s where s.id = any (p_ids)
+  union all select m.u, 'running', null, null, c.worker
+    from claims c, string_to_table(c.ids, E'\x1e') with ordinality as m(u, n)
+    where m.u = any (p_ids) and get_bit(c.open, m.n::int - 1) = 1
+$$;
+
+-- Cancels jobs that wait; for jobs that run, leaves a mark for their worker. Looks in the order in which jobs move,
+-- and a second time for one that was handed back meanwhile. Replies: d done, a asked, e ended, u unknown.
+create function cancel(p_ids text[], out replies text[], out workers bigint[]) language plpgsql
+set enable_seqscan = off set jit = off
+as $$
+declare
+  v_now constant bigint := now_ms();
+  v_done text[] := '{}';
+  v_asked text[] := '{}';
+  v_some text[];
+  r record;
+begin
+  workers := '{}';
+  for i in 1 .. 2 loop
+    with gone as (delete from scheduled s where s.id = any (p_ids) returning s.*),
+      put as (insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, past)
+        select g.id, 'c', g.queue, g.enqueued_at, v_now, v_now + 3600000, g.past from gone g returning id)
+    select coalesce(array_agg(put.id), '{}') into v_some from put;
+    v_done := v_done || v_some;
+    with gone as (delete from ready y where y.id = any (p_ids) returning y.*),
+      put as (insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, past)
+        select g.id, 'c', g.queue, g.enqueued_at, v_now, v_now + 3600000, g.past from gone g returning id)
+    select coalesce(array_agg(put.id), '{}') into v_some from put;
+    v_done := v_done || v_some;
+    for r in
+      select c.id, array_agg(m.n::int - 1) as at, array_agg(m.u) as who
+      from claims c, string_to_table(c.ids, E'\x1e') with ordinality as m(u, n)
+      where m.u = any (p_ids) and get_bit(c.open, m.n::int - 1) = 1 and m.u <> all (v_asked)
+      group by c.id
+    loop
+      update claims c set cancels = coalesce(c.cancels, (c.open & ~c.open)) |
+          (select bit_or(set_bit(c.open & ~c.open, a, 1)) from unnest(r.at) a)
+      where c.id = r.id returning workers || c.worker into workers;
+      if found then v_asked := v_asked || r.who; end if;
+    end loop;
+    exit when cardinality(v_done) + cardinality(v_asked) >= cardinality(p_ids);
+  end loop;
+  select array_agg(case
+      when t.i = any (v_done) then 'd' when t.i = any (v_asked) then 'a'
+      when exists (select 1 from ended e where e.id = t.i) or exists (select 1 from dead d where d.id = t.i) then 'e'
+      else 'u' end order by t.n)
+  into replies from unnest(p_ids) with ordinality as t(i, n);
+end $$;

@@ -1,0 +1,450 @@
+/**
+ * The Postgres implementation of the broker contract. Each hot verb is one function in the database (migrations/), so
+ * one statement and one round trip; this file packs batches into its arguments and reads the reply. Lists of texts
+ * travel joined by the record separator: splitting one long text costs less than parsing an array on either side.
+ */
+import type {
+  Broker,
+  CancelReply,
+  Claim,
+  ClaimedJob,
+  ClaimRequest,
+  EndedJob,
+  EnqueueReply,
+  ExchangeReply,
+  HeartbeatSpec,
+  NewJob,
+  Pulse,
+  QueueDeclaration,
+  Settlement,
+  WakeListener,
+  WorkerDescription,
+} from '../broker.ts';
+import { Connection } from './connection.ts';
+import { Listener } from './listener.ts';
+import { laneNamed, laneNumber, QueueCursor, type Range } from './queue-cursor.ts';
+import { QueueTable } from './queue-table.ts';
+import { migrate } from './schema.ts';
+import { type Statements, statements } from './statements.ts';
+
+const separator = '\x1e';
+/** A claim takes no more than this; one larger job still fits. */
+const claimBytes = 4 * 1024 * 1024;
+
+export interface PostgresBrokerOptions {
+  /** Asked again when a connection cannot be made. */
+  readonly url: () => Promise<string>;
+  /** Where the heartbeat thread finds the server: a URL, or the folder of an embedded one. */
+  readonly heartbeat: { readonly url: string } | { readonly embedded: string };
+  /** Name of the schema. */
+  readonly namespace: string;
+  readonly queues: readonly QueueDeclaration[];
+  /** Dead letters older than this are removed. */
+  readonly deadLetterTtlMs: number;
+  /** How long a statement may take. Default 10 s. */
+  readonly timeoutMs?: number;
+}
+
+export class PostgresBroker implements Broker {
+  readonly #options: PostgresBrokerOptions;
+  readonly connection: Connection;
+  readonly statements: Statements;
+  readonly queues: QueueTable;
+  readonly #cursor = new QueueCursor();
+  readonly #listeners = new Set<Listener>();
+  #opening: Promise<void> | undefined;
+  #notifying: Promise<void> | undefined;
+  #notifyAgain = false;
+
+  constructor(options: PostgresBrokerOptions) {
+    this.#options = options;
+    this.connection = new Connection({
+      url: options.url,
+      name: `taktline ${options.namespace}`,
+      max: 8,
+      ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+    });
+    this.statements = statements(options.namespace);
+    this.queues = new QueueTable(this.connection, this.statements);
+  }
+
+  open(): Promise<void> {
+    this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #open(): Promise<void> {
+    await migrate(this.connection, this.#options.namespace);
+    await this.queues.declare(this.#options.queues);
+  }
+
+  async ping(): Promise<void> {
+    await this.connection.query(this.statements.ping);
+  }
+
+  async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
+    await this.open();
+    const timed = jobs.some((job) => job.eta !== undefined || job.countdownMs !== undefined);
+    const expiring = jobs.some((job) => job.expiresAt !== undefined || job.expiresInMs !== undefined);
+    const unique = jobs.some((job) => job.unique !== undefined);
+    const [row] = await this.connection.query<{ replies: number[] | null; idle: boolean }>(this.statements.enqueue, [
+      join(jobs, (job) => job.id),
+      join(jobs, (job) => job.envelope),
+      array(await this.queues.numbers(jobs.map((job) => job.queue))),
+      array(jobs.map((job) => job.priority)),
+      timed ? array(jobs.map((job) => moment(job.eta, job.countdownMs))) : null,
+      expiring ? array(jobs.map((job) => moment(job.expiresAt, job.expiresInMs))) : null,
+      unique ? join(jobs, (job) => job.unique?.fingerprint ?? '') : null,
+      unique ? array(jobs.map((job) => job.unique?.forMs ?? 0)) : null,
+    ]);
+    if (row?.idle === true) this.#wake('j');
+    return row?.replies?.map((reply) => replies[reply] as EnqueueReply) ?? jobs.map(() => 'created');
+  }
+
+  async join(worker: WorkerDescription): Promise<string> {
+    await this.open();
+    const [row] = await this.connection.query<{ id: string }>(this.statements.join, [
+      worker.name,
+      JSON.stringify(worker.info),
+      worker.leaseMs,
+    ]);
+    return (row as { id: string }).id;
+  }
+
+  async leave(worker: string): Promise<void> {
+    await this.connection.query(this.statements.leave, [worker]);
+  }
+
+  async exchange(worker: string, settlements: readonly Settlement[], request: ClaimRequest | undefined): Promise<ExchangeReply> {
+    const settling = await this.#pack(settlements);
+    const ranges =
+      request === undefined ? [] : this.#cursor.ranges(await this.queues.numbers(request.queues), request.lane, request.lowestFirst);
+    const [row] = await this.connection.query<ExchangeRow>(this.statements.exchange, [
+      worker,
+      ...settling.values,
+      array(ranges.map((range) => range.queue)),
+      array(ranges.map((range) => range.from)),
+      array(ranges.map((range) => range.to)),
+      request?.limit ?? 0,
+      claimBytes,
+      laneNumber(request?.lane ?? 'usual'),
+      this.#cursor.dueFloor,
+      request?.idle === true ? true : null,
+    ]);
+    const reply = row as ExchangeRow;
+    if (request !== undefined) this.#learn(ranges, reply, request);
+    return {
+      accepted: settling.accepted(reply.accepted ?? []),
+      claim: reply.claim === null ? undefined : await this.#claim(reply as ClaimRow, request?.lane ?? 'usual'),
+      nextDueInMs: reply.next_due === null ? undefined : Math.max(0, Number(reply.next_due) - Number(reply.now)),
+      more: reply.taken > 0 && reply.claim === null,
+    };
+  }
+
+  async pulse(
+    worker: string,
+    queues: readonly string[],
+    progress: readonly { readonly job: ClaimedJob; readonly value: string }[],
+  ): Promise<Pulse> {
+    const byClaim: Record<string, Record<string, string>> = {};
+    for (const { job, value } of progress) {
+      byClaim[job.claim] ??= {};
+      (byClaim[job.claim] as Record<string, string>)[job.position] = value;
+    }
+    const [row] = await this.connection.query<{ alive: boolean; cancelled: string | null; lanes: number; lost: boolean }>(
+      this.statements.pulse,
+      [worker, array(await this.queues.numbers(queues)), progress.length === 0 ? null : JSON.stringify(byClaim)],
+    );
+    const { alive, cancelled, lanes, lost } = row as NonNullable<typeof row>;
+    return {
+      alive,
+      cancelled: (cancelled === null ? [] : cancelled.split(',')).flatMap((entry) => {
+        const [claim, mask] = entry.split(':') as [string, string];
+        return [...mask].flatMap((bit, position) => (bit === '1' ? [{ claim, position }] : []));
+      }),
+      suspects: [...((lanes & 1) === 0 ? [] : (['suspects'] as const)), ...((lanes & 2) === 0 ? [] : (['alone'] as const))],
+      lostWorkers: lost,
+    };
+  }
+
+  async missing(worker: string, known: readonly string[]): Promise<readonly Claim[]> {
+    const rows = await this.connection.query<StoredClaimRow>(this.statements.missing, [worker, array(known)]);
+    return Promise.all(rows.map((row) => this.#storedClaim(row)));
+  }
+
+  async recover(worker: string): Promise<readonly Claim[]> {
+    const rows = await this.connection.query<StoredClaimRow>(this.statements.recover, [worker]);
+    return Promise.all(rows.map((row) => this.#storedClaim(row)));
+  }
+
+  async tidy(): Promise<boolean> {
+    const [row] = await this.connection.query<{ tidy: boolean }>(this.statements.tidy, [Date.now() - this.#options.deadLetterTtlMs]);
+    return row?.tidy === true;
+  }
+
+  heartbeat(worker: string, leaseMs: number): HeartbeatSpec {
+    return {
+      module: new URL('./postgres-heartbeat.js', import.meta.url).href,
+      options: { ...this.#options.heartbeat, namespace: this.#options.namespace, worker, leaseMs },
+    };
+  }
+
+  async listen(wake: WakeListener): Promise<() => Promise<void>> {
+    await this.ping();
+    // Behind a pooler nothing would arrive: the workers' slow poll has to do.
+    if (this.connection.pooled) return async () => undefined;
+    const listener = new Listener({
+      url: this.#options.url,
+      channel: this.#channel,
+      said: (payload) => (payload.startsWith('w') ? wake.attention(payload.slice(1)) : wake.jobs()),
+    });
+    this.#listeners.add(listener);
+    await listener.start();
+    return async () => {
+      this.#listeners.delete(listener);
+      await listener.stop();
+    };
+  }
+
+  async cancel(ids: readonly string[]): Promise<readonly CancelReply[]> {
+    await this.open();
+    const [row] = await this.connection.query<{ replies: string[] | null; workers: string[] | null }>(this.statements.cancel, [[...ids]]);
+    for (const worker of new Set(row?.workers ?? [])) await this.connection.query(this.statements.notify, [this.#channel, `w${worker}`]);
+    return (row?.replies ?? []).map((reply) => cancelReplies.get(reply) ?? 'unknown');
+  }
+
+  async ended(ids: readonly string[]): Promise<readonly EndedJob[]> {
+    await this.open();
+    const rows = await this.connection.query<{ id: string; state: string; result: string | null; past: string | null }>(
+      this.statements.ended,
+      [[...ids]],
+    );
+    return rows.map((row) => ({
+      id: row.id,
+      state: endedStates.get(row.state) ?? 'failed',
+      result: row.result ?? undefined,
+      past: row.past ?? undefined,
+    }));
+  }
+
+  async states(ids: readonly string[]): ReturnType<Broker['states']> {
+    await this.open();
+    const rows = await this.connection.query<{ id: string; state: NonNullable<Awaited<ReturnType<Broker['states']>>[number]> }>(
+      this.statements.find,
+      [[...ids]],
+    );
+    const found = new Map(rows.map((row) => [row.id, row.state]));
+    return ids.map((id) => found.get(id));
+  }
+
+  async close(): Promise<void> {
+    await this.#notifying;
+    await Promise.all([...this.#listeners].map((listener) => listener.stop()));
+    await this.connection.close();
+  }
+
+  /** Wakes sleeping workers, if there are any: for jobs that came by another way than enqueue. */
+  async wakeIdle(): Promise<void> {
+    const [row] = await this.connection.query<{ idle: boolean }>(this.statements.wakes);
+    if (row?.idle === true) this.#wake('j');
+  }
+
+  get #channel(): string {
+    return `${this.#options.namespace}_wake`;
+  }
+
+  /**
+   * NOTIFY takes a lock of the whole server when it commits, so it is sent after the enqueue has committed, only when
+   * somebody sleeps, and one at a time: what comes while one is on its way shares the next.
+   */
+  #wake(payload: string): void {
+    if (this.#notifying !== undefined) {
+      this.#notifyAgain = true;
+      return;
+    }
+    this.#notifying = this.connection
+      .query(this.statements.notify, [this.#channel, payload])
+      // A lost wake-up costs one poll; the enqueue itself has succeeded.
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .finally(() => {
+        this.#notifying = undefined;
+        if (!this.#notifyAgain) return;
+        this.#notifyAgain = false;
+        this.#wake(payload);
+      });
+  }
+
+  #learn(ranges: readonly Range[], reply: ExchangeRow, request: ClaimRequest): void {
+    this.#cursor.advance(ranges, request.lane === 'usual' ? reply.floors : null);
+    this.#cursor.dueFloor = Number(reply.due_floor);
+  }
+
+  async #pack(settlements: readonly Settlement[]): Promise<PackedSettlements> {
+    if (settlements.length === 0) return nothingSettled;
+    const claims = new Map<string, { readonly at: number; readonly bits: string[] }>();
+    for (const { job } of settlements) {
+      let entry = claims.get(job.claim);
+      if (entry === undefined) {
+        entry = { at: claims.size + 1, bits: [] };
+        claims.set(job.claim, entry);
+      }
+      while (entry.bits.length <= job.position) entry.bits.push('0');
+      entry.bits[job.position] = '1';
+    }
+    const atOf = (job: ClaimedJob) => (claims.get(job.claim) as { at: number }).at;
+    const ends = settlements.filter((settlement) => settlement.kind === 'end');
+    const moves = settlements.filter((settlement) => settlement.kind !== 'end');
+    const kept = ends.filter((settlement) => settlement.keepMs > 0);
+    const queueNumbers = await this.queues.numbers(kept.map(({ job }) => job.queue));
+    const moved = moves.length === 0 ? null : JSON.stringify(await Promise.all(moves.map((move) => this.#move(move, atOf(move.job)))));
+    return {
+      values: [
+        array([...claims.keys()]),
+        array([...claims.values()].map(({ bits }) => bits.join(''))),
+        ...(kept.length === 0
+          ? [null, null, null, null, null, null, null, null, null]
+          : [
+              array(kept.map(({ job }) => atOf(job))),
+              array(kept.map(({ job }) => job.position)),
+              join(kept, ({ job }) => job.id),
+              kept.map(({ state }) => (state === 'succeeded' ? 's' : 'c')).join(''),
+              array(queueNumbers),
+              array(kept.map(({ job }) => job.enqueuedAt)),
+              array(kept.map(({ keepMs }) => keepMs)),
+              join(kept, ({ result }) => result ?? ''),
+              kept.some(({ past }) => past !== undefined) ? join(kept, ({ past }) => past ?? '') : null,
+            ]),
+        moved,
+      ],
+      accepted: (masks) => settlements.map(({ job }) => masks[atOf(job) - 1]?.[job.position] === '1'),
+    };
+  }
+
+  async #move(settlement: Exclude<Settlement, { kind: 'end' }>, at: number): Promise<Record<string, unknown>> {
+    const { job, kind } = settlement;
+    const [queue] = await this.queues.numbers([job.queue]);
+    return {
+      at,
+      position: job.position,
+      kind,
+      id: job.id,
+      queue,
+      rank: job.rank,
+      enqueued: job.enqueuedAt,
+      envelope: job.envelope,
+      past: settlement.past ?? job.past,
+      ...(kind === 'release' ? { lane: laneNumber(settlement.lane), expires: job.expiresAt } : {}),
+      ...(kind === 'reschedule' ? { delay: settlement.delayMs } : {}),
+      ...(kind === 'bury' ? { task: settlement.task, code: settlement.code, message: settlement.message } : {}),
+    };
+  }
+
+  async #storedClaim(row: StoredClaimRow): Promise<Claim> {
+    const claim = await this.#claim({ ...row, claim: row.id, now: row.claimed_at }, laneNamed(row.lane));
+    const lost = row.lost === null ? undefined : (JSON.parse(row.lost) as { worker: string; at: number; open: number });
+    return {
+      ...claim,
+      jobs: claim.jobs.filter((job) => row.open[job.position] === '1'),
+      ...(lost === undefined ? {} : { lost: { worker: lost.worker, claimedAt: Number(row.claimed_at), lostAt: lost.at, open: lost.open } }),
+    };
+  }
+
+  async #claim(row: ClaimRow, lane: Claim['lane']): Promise<Claim> {
+    const ids = row.ids.split(separator);
+    const envelopes = row.envelopes.split(separator);
+    const pasts = row.pasts?.split(separator);
+    const ranks = row.ranks.split(separator);
+    const enqueued = row.enqueued.split(separator);
+    const expires = row.expires?.split(separator);
+    const queues = await this.queues.names(row.queues.split(separator));
+    const jobs: ClaimedJob[] = [];
+    for (let position = 0; position < ids.length; position++) {
+      jobs.push({
+        claim: row.claim,
+        lane,
+        position,
+        id: ids[position] as string,
+        queue: queues[position] as string,
+        envelope: envelopes[position] as string,
+        past: pasts?.[position] || undefined,
+        enqueuedAt: Number(enqueued[position]),
+        rank: ranks[position] as string,
+        expiresAt: expires?.[position] ? Number(expires[position]) : undefined,
+      });
+    }
+    return { id: row.claim, lane, claimedAt: Number(row.now), jobs };
+  }
+}
+
+interface ClaimRow {
+  readonly claim: string;
+  readonly now: string;
+  readonly ids: string;
+  readonly envelopes: string;
+  readonly pasts: string | null;
+  readonly queues: string;
+  readonly ranks: string;
+  readonly enqueued: string;
+  readonly expires: string | null;
+}
+
+type ExchangeRow = Record<string, unknown> &
+  Omit<ClaimRow, 'claim'> & {
+    readonly accepted: readonly string[] | null;
+    readonly claim: string | null;
+    readonly floors: readonly (string | null)[] | null;
+    readonly taken: number;
+    readonly due_floor: string;
+    readonly next_due: string | null;
+  };
+
+type StoredClaimRow = Record<string, unknown> &
+  Omit<ClaimRow, 'claim' | 'now'> & {
+    readonly id: string;
+    readonly claimed_at: string;
+    readonly lane: number;
+    readonly open: string;
+    readonly lost: string | null;
+  };
+
+interface PackedSettlements {
+  /** The second to the thirteenth argument of exchange(). */
+  readonly values: readonly unknown[];
+  accepted(masks: readonly string[]): readonly boolean[];
+}
+
+const nothingSettled: PackedSettlements = { values: Array.from({ length: 12 }, () => null), accepted: () => [] };
+const replies: readonly EnqueueReply[] = ['created', 'duplicate', 'conflict'];
+const cancelReplies = new Map<string, CancelReply>([
+  ['d', 'done'],
+  ['a', 'asked'],
+  ['e', 'ended'],
+]);
+const endedStates = new Map<string, EndedJob['state']>([
+  ['s', 'succeeded'],
+  ['c', 'cancelled'],
+  ['x', 'expired'],
+]);
+
+function join<Item>(items: readonly Item[], text: (item: Item) => string): string {
+  let joined = '';
+  for (let index = 0; index < items.length; index++) joined += (index === 0 ? '' : separator) + text(items[index] as Item);
+  return joined;
+}
+
+/** An array literal of numbers, bit strings or nulls, none of which needs quotes. */
+function array(values: readonly (number | bigint | string | null)[]): string {
+  return `{${values.map((value) => value ?? 'null').join(',')}}`;
+}
+
+/** A time, or a distance from now as a negative number; see moment() in migrations/0002-functions.sql. */
+function moment(at: number | undefined, inMs: number | undefined): number | null {
+  if (at !== undefined) return Math.max(0, at);
+  return inMs === undefined ? null : -inMs;
+}

@@ -1,0 +1,229 @@
+/** The Postgres implementation of the inspector: what people ask, in bounded steps. */
+import { decodePast, encodePast } from '../../task/job.ts';
+import type { DeadLetterFilter, Finding, Inspector, Page, QueueCounts, StoredDeadLetter, StoredJob, WorkerRecord } from '../inspector.ts';
+import type { PostgresBroker } from './postgres-broker.ts';
+import { installedVersion } from './schema.ts';
+
+type Row = Record<string, unknown>;
+
+export class PostgresInspector implements Inspector {
+  readonly #broker: PostgresBroker;
+  readonly #namespace: string;
+  /** What the operator would call this server, without a password. */
+  readonly #where: string;
+
+  constructor(broker: PostgresBroker, namespace: string, where: string) {
+    this.#broker = broker;
+    this.#namespace = namespace;
+    this.#where = where;
+  }
+
+  async queues(): Promise<readonly QueueCounts[]> {
+    await this.#broker.open();
+    const rows = await this.#query(this.#broker.statements.counts);
+    return rows.map((row) => ({
+      name: String(row['name']),
+      priority: Number(row['priority']),
+      ready: Number(row['ready']),
+      scheduled: Number(row['scheduled']),
+      running: Number(row['running']),
+      dead: Number(row['dead']),
+      oldestWaitMs: row['wait'] === null ? undefined : Math.max(0, Number(row['wait'])),
+    }));
+  }
+
+  async workers(): Promise<readonly WorkerRecord[]> {
+    await this.#broker.open();
+    const rows = await this.#query(this.#broker.statements.workers);
+    return rows.map((row) => ({
+      id: String(row['id']),
+      name: String(row['name']),
+      startedAt: Number(row['started_at']),
+      leaseExpiresInMs: Number(row['lease']),
+      running: Number(row['running']),
+      info: JSON.parse(String(row['info'])) as Record<string, unknown>,
+    }));
+  }
+
+  async job(id: string): Promise<StoredJob | undefined> {
+    await this.#broker.open();
+    const [row] = await this.#query(this.#broker.statements.job, [id]);
+    return row === undefined ? undefined : (await this.#stored([row]))[0];
+  }
+
+  async jobs(
+    state: 'queued' | 'scheduled' | 'running',
+    options: { readonly queue?: string; readonly limit: number },
+  ): Promise<readonly StoredJob[]> {
+    await this.#broker.open();
+    const { listQueued, listScheduled, listRunning } = this.#broker.statements;
+    const statement = state === 'queued' ? listQueued : state === 'scheduled' ? listScheduled : listRunning;
+    return this.#stored(await this.#query(statement, [await this.#number(options.queue), options.limit]));
+  }
+
+  async deadLetters(filter: DeadLetterFilter, limit: number, cursor: string | undefined): Promise<Page<StoredDeadLetter>> {
+    await this.#broker.open();
+    const [diedAt, ...id] = cursor?.split(' ') ?? [];
+    const rows = await this.#query(this.#broker.statements.deadLetters, [
+      ...(await this.#filter(filter)),
+      diedAt ?? null,
+      id.join(' '),
+      limit + 1,
+    ]);
+    const names = await this.#broker.queues.names(rows.map((row) => String(row['queue'])));
+    const items = rows.slice(0, limit).map((row, index) => ({
+      id: String(row['id']),
+      queue: names[index] as string,
+      task: String(row['task']),
+      code: String(row['code']),
+      message: String(row['message']),
+      enqueuedAt: Number(row['enqueued_at']),
+      diedAt: Number(row['died_at']),
+      envelope: String(row['envelope']),
+      past: String(row['past']),
+    }));
+    const last = items.at(-1);
+    return { items, cursor: rows.length > limit && last !== undefined ? `${last.diedAt} ${last.id}` : undefined };
+  }
+
+  async redrive(filter: DeadLetterFilter, limit: number): Promise<readonly string[]> {
+    const { items } = await this.deadLetters(filter, limit, undefined);
+    // A new set of attempts; the history and the number of redrives stay with the job.
+    const pasts = items.map(({ past }) => {
+      const { history, redrives = 0 } = decodePast(past);
+      return encodePast({ failures: 0, deferrals: 0, losses: 0, lossesAlone: 0, redrives: redrives + 1, history });
+    });
+    const rows = await this.#query(this.#broker.statements.redrive, [items.map((item) => item.id), pasts]);
+    if (rows.length > 0) await this.#broker.wakeIdle();
+    return rows.map((row) => String(row['id']));
+  }
+
+  async discard(filter: DeadLetterFilter, limit: number): Promise<readonly string[]> {
+    await this.#broker.open();
+    const rows = await this.#query(this.#broker.statements.discard, [...(await this.#filter(filter)), limit]);
+    return rows.map((row) => String(row['id']));
+  }
+
+  async purge(queue: string, limit: number): Promise<number> {
+    await this.#broker.open();
+    const [row] = await this.#query(this.#broker.statements.purge, [await this.#number(queue), limit]);
+    return Number(row?.['n'] ?? 0);
+  }
+
+  async examine(): Promise<readonly Finding[]> {
+    await this.#broker.open();
+    const started = Date.now();
+    const [row] = await this.#query(this.#broker.statements.examine, [this.#namespace]);
+    const took = Date.now() - started;
+    const skew = Math.round(Number(row?.['now']) - (started + took / 2));
+    const version = await installedVersion(this.#broker.connection, this.#namespace);
+    const held = row?.['held'] === null ? 0 : Number(row?.['held']);
+    const durable = row?.['fsync'] === 'on' && row?.['synchronous_commit'] !== 'off';
+    const used = Number(row?.['connections']) / Number(row?.['max_connections']);
+    return [
+      { check: 'broker', ok: true, detail: `${this.#where} answered in ${took} ms` },
+      { check: 'version', ok: true, detail: String(row?.['version']).split(' ').slice(0, 2).join(' ') },
+      { check: 'schema', ok: true, detail: `${this.#namespace}, version ${version}, ${String(row?.['size'])}` },
+      {
+        check: 'clock',
+        ok: Math.abs(skew) < 2_000,
+        detail: `this machine is ${Math.abs(skew)} ms ${skew > 0 ? 'behind' : 'ahead of'} the server`,
+        advice: 'set both by NTP: an eta is a time by the caller, and is kept by the server',
+      },
+      {
+        check: 'durability',
+        ok: durable,
+        detail: `fsync ${String(row?.['fsync'])}, synchronous_commit ${String(row?.['synchronous_commit'])}`,
+        advice: 'acknowledged jobs can be lost in a crash: turn fsync and synchronous_commit on',
+      },
+      {
+        check: 'primary',
+        ok: row?.['replica'] !== true,
+        detail: row?.['replica'] === true ? 'the server is a read-only replica' : 'the server takes writes',
+        advice: 'name the primary in the URL',
+      },
+      {
+        check: 'wake-ups',
+        ok: !this.#broker.connection.pooled,
+        detail: this.#broker.connection.pooled ? 'behind a pooler: workers poll once a second' : 'LISTEN/NOTIFY',
+        advice: 'give workers a URL that goes around the pooler to be woken at once',
+      },
+      {
+        check: 'connections',
+        ok: used < 0.8,
+        detail: `${String(row?.['connections'])} of ${String(row?.['max_connections'])} in use`,
+        advice: 'raise max_connections, or put PgBouncer before the server',
+      },
+      {
+        check: 'transactions',
+        ok: held < 300,
+        detail: held === 0 ? 'none is held open' : `one has been open for ${held} s`,
+        advice: 'end it: vacuum cannot remove what was settled since it began',
+      },
+      {
+        check: 'encryption',
+        ok: true,
+        detail: row?.['tls'] === true ? 'TLS' : 'none (add ?sslmode=verify-full to the URL beyond this machine)',
+      },
+    ];
+  }
+
+  #query(statement: { readonly name: string; readonly text: string }, values: readonly unknown[] = []): Promise<Row[]> {
+    return this.#broker.connection.query(statement, values);
+  }
+
+  async #number(queue: string | undefined): Promise<number | null> {
+    return queue === undefined ? null : ((await this.#broker.queues.numbers([queue]))[0] ?? null);
+  }
+
+  async #filter(filter: DeadLetterFilter): Promise<readonly unknown[]> {
+    return [
+      filter.ids === undefined ? null : [...filter.ids],
+      await this.#number(filter.queue),
+      filter.task ?? null,
+      filter.code ?? null,
+      filter.diedBefore ?? null,
+    ];
+  }
+
+  async #stored(rows: readonly Row[]): Promise<StoredJob[]> {
+    const names = await this.#broker.queues.names(rows.map((row) => String(row['queue'])));
+    const number = (value: unknown) => (value === null || value === undefined ? undefined : Number(value));
+    const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
+    return rows.map((row, index) =>
+      dropUndefined({
+        id: String(row['id']),
+        state: states.get(String(row['state'])) ?? 'queued',
+        queue: names[index] as string,
+        priority: number(row['priority']),
+        enqueuedAt: Number(row['enqueued_at']),
+        dueAt: number(row['due_at']),
+        expiresAt: number(row['expires_at']),
+        claimedAt: number(row['claimed_at']),
+        finishedAt: number(row['finished_at']),
+        worker: text(row['worker']),
+        envelope: text(row['envelope']),
+        past: text(row['past']),
+        result: text(row['result']),
+        progress: text(row['progress']),
+        cancelAsked: row['cancel_asked'] === true ? true : undefined,
+      }),
+    );
+  }
+}
+
+const states = new Map<string, StoredJob['state']>([
+  ['s', 'succeeded'],
+  ['c', 'cancelled'],
+  ['x', 'expired'],
+  ['failed', 'failed'],
+  ['queued', 'queued'],
+  ['scheduled', 'scheduled'],
+  ['retrying', 'retrying'],
+  ['running', 'running'],
+]);
+
+/** Absent fields are absent, not undefined: that is how they print as JSON and how the type has them. */
+function dropUndefined(value: { [Key in keyof StoredJob]: StoredJob[Key] | undefined }): StoredJob {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as unknown as StoredJob;
+}

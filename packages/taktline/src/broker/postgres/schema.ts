@@ -1,0 +1,82 @@
+/**
+ * Brings the broker's schema up to date. Every process that opens the broker calls this; one of them does the work, in
+ * one transaction under a lock, and the others wait and find it done.
+ */
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { TaktlineError } from '../../support/taktline-error.ts';
+import type { Connection } from './connection.ts';
+
+/** The oldest server that is supported. */
+export const oldestServer = 140_000;
+
+/** From src and from dist alike: both lie as deep. */
+const folder = new URL('../../../src/broker/postgres/migrations/', import.meta.url);
+
+/** The schema's name in SQL. The namespace has been checked: lower case letters, digits and underscores. */
+export function quoted(namespace: string): string {
+  return `"${namespace}"`;
+}
+
+export async function migrate(connection: Connection, namespace: string): Promise<void> {
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.sql')).sort();
+  const [server] = await connection.query<{ version: number }>({
+    name: 'tl_version',
+    text: `select current_setting('server_version_num')::int as version`,
+  });
+  if (server !== undefined && server.version < oldestServer) {
+    throw new TaktlineError('BROKER_SCHEMA', `Postgres ${Math.floor(server.version / 10_000)} is too old: 14 is the oldest that works`);
+  }
+  if ((await installedVersion(connection, namespace)) === files.length) return;
+  await connection.transaction(async (client) => {
+    await client.query('select pg_advisory_xact_lock($1)', [lockKey(namespace)]);
+    await client.query(`create schema if not exists ${quoted(namespace)}`);
+    await client.query(`set local search_path = ${quoted(namespace)}, pg_temp`);
+    await client.query(
+      'create table if not exists schema_version (version integer primary key, installed_at timestamptz not null default now())',
+    );
+    const { rows } = await client.query<{ version: number | null }>('select max(version) as version from schema_version');
+    const version = rows[0]?.version ?? 0;
+    if (version > files.length) throw newer(namespace, version, files.length);
+    for (const [index, file] of files.entries()) {
+      if (index < version) continue;
+      await client.query(await readFile(new URL(file, folder), 'utf8'));
+      await client.query('insert into schema_version (version) values ($1)', [index + 1]);
+    }
+    // Functions find their tables whatever the caller's search_path is.
+    const functions = await client.query<{ name: string }>(
+      `select p.oid::regprocedure::text as name from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = $1`,
+      [namespace],
+    );
+    for (const { name } of functions.rows) await client.query(`alter function ${name} set search_path = ${quoted(namespace)}, pg_temp`);
+  });
+}
+
+/** 0 when the schema is not there. */
+export async function installedVersion(connection: Connection, namespace: string): Promise<number> {
+  const [table] = await connection.query<{ there: boolean }>(
+    { name: 'tl_schema_there', text: 'select to_regclass($1) is not null as there' },
+    [`${quoted(namespace)}.schema_version`],
+  );
+  if (table?.there !== true) return 0;
+  const [row] = await connection.query<{ version: number | null }>({
+    name: 'tl_schema_version',
+    text: `select max(version) as version from ${quoted(namespace)}.schema_version`,
+  });
+  const version = row?.version ?? 0;
+  const known = (await readdir(folder)).filter((name) => name.endsWith('.sql')).length;
+  if (version > known) throw newer(namespace, version, known);
+  return version;
+}
+
+function newer(namespace: string, version: number, known: number): TaktlineError {
+  return new TaktlineError(
+    'BROKER_SCHEMA',
+    `schema ${namespace} has version ${version}, and this release knows up to ${known}: upgrade taktline in this process`,
+  );
+}
+
+/** A number of 63 bits that stands for the namespace. */
+function lockKey(namespace: string): string {
+  return (createHash('sha256').update(`taktline migrate ${namespace}`).digest().readBigInt64BE() >> 1n).toString();
+}

@@ -1,0 +1,134 @@
+/** Every statement that the broker and the inspector send, by name, for one schema. */
+import type { Statement } from './connection.ts';
+import { quoted } from './schema.ts';
+
+export type Statements = ReturnType<typeof statements>;
+
+export function statements(namespace: string) {
+  const s = quoted(namespace);
+  const make = (name: string, text: string): Statement => ({ name: `tl_${namespace}_${name}`, text });
+  const call = (name: string, count: number) =>
+    make(name, `select * from ${s}.${name}(${Array.from({ length: count }, (_, index) => `$${index + 1}`).join(', ')})`);
+  const filter = `($1::text[] is null or id = any ($1)) and ($2::smallint is null or queue = $2) and ($3::text is null or task = $3)
+    and ($4::text is null or code = $4) and ($5::bigint is null or died_at < $5)`;
+  return {
+    ping: make('ping', 'select 1'),
+    declare: make(
+      'declare',
+      `insert into ${s}.queues as q (name, priority) select * from unnest($1::text[], $2::smallint[]) order by 1
+       on conflict (name) do update set priority = excluded.priority where q.priority <> excluded.priority`,
+    ),
+    queues: make('queues', `select id, name, priority from ${s}.queues`),
+    enqueue: call('enqueue', 8),
+    exchange: call('exchange', 21),
+    pulse: call('pulse', 3),
+    recover: call('recover', 1),
+    tidy: call('tidy', 1),
+    cancel: call('cancel', 1),
+    find: call('find', 1),
+    missing: make('missing', `select * from ${s}.claims where worker = $1 and id <> all ($2::bigint[]) order by id`),
+    notify: make('notify', 'select pg_notify($1, $2)'),
+    join: make(
+      'join',
+      `insert into ${s}.workers (name, info, lease_ms, started_at, expires_at)
+       values ($1, $2, $3, ${s}.now_ms(), ${s}.now_ms() + $3::int) returning id`,
+    ),
+    // An expired lease without claims is removed by the next recovery; leaving just lets the lease run out now.
+    leave: make(
+      'leave',
+      `with gone as (delete from ${s}.workers w where w.id = $1 and not exists (select 1 from ${s}.claims c where c.worker = w.id) returning 1)
+       update ${s}.workers set expires_at = 0, idle = false where id = $1 and not exists (select 1 from gone)`,
+    ),
+    ended: make(
+      'ended',
+      `select id, state::text, result, past from ${s}.ended where id = any ($1)
+       union all select id, 'failed', null, past from ${s}.dead where id = any ($1)`,
+    ),
+    counts: make(
+      'counts',
+      `with running as (
+         select q::smallint as queue, count(*) as n from ${s}.claims c,
+           string_to_table(c.queues, E'\\x1e') with ordinality as m(q, place) where get_bit(c.open, place::int - 1) = 1 group by 1
+       ), waiting as (select queue, count(*) as n, min(enqueued_at) filter (where rank < 1::bigint << 60) as oldest from ${s}.ready group by queue),
+       later as (select queue, count(*) as n from ${s}.scheduled group by queue),
+       dead as (select queue, count(*) as n from ${s}.dead group by queue)
+       select q.name, q.priority, coalesce(w.n, 0) as ready, coalesce(l.n, 0) as scheduled, coalesce(r.n, 0) as running, coalesce(d.n, 0) as dead,
+         ${s}.now_ms() - w.oldest as wait
+       from ${s}.queues q left join waiting w on w.queue = q.id left join later l on l.queue = q.id
+         left join running r on r.queue = q.id left join dead d on d.queue = q.id order by q.priority desc, q.name`,
+    ),
+    workers: make(
+      'workers',
+      `select w.id, w.name, w.started_at, w.expires_at - ${s}.now_ms() as lease, w.info,
+         (select coalesce(sum(length(replace(c.open::text, '0', ''))), 0) from ${s}.claims c where c.worker = w.id) as running
+       from ${s}.workers w order by w.name, w.id`,
+    ),
+    job: make(
+      'job',
+      `select e.id, e.state::text as state, e.queue, null::int as priority, e.enqueued_at, null::bigint as due_at, null::bigint as expires_at,
+           null::bigint as claimed_at, e.finished_at, null::text as worker, null::text as envelope, e.past, e.result, null::text as progress, false as cancel_asked
+         from ${s}.ended e where e.id = $1
+       union all select id, 'failed', queue, priority, enqueued_at, null, null, null, died_at, null, envelope, past, null, null, false from ${s}.dead where id = $1
+       union all select id, 'queued', queue, 10 - ((rank >> 56) & 15)::int, enqueued_at, null, expires_at, null, null, null, envelope, past, null, null, false
+         from ${s}.ready where id = $1
+       union all select id, case when past is null then 'scheduled' else 'retrying' end, queue, priority, enqueued_at, due_at, expires_at, null, null, null, envelope, past, null, null, false
+         from ${s}.scheduled where id = $1
+       union all select m.u, 'running', (string_to_array(c.queues, E'\\x1e'))[m.n]::smallint, 10 - (((string_to_array(c.ranks, E'\\x1e'))[m.n]::bigint >> 56) & 15)::int,
+           (string_to_array(c.enqueued, E'\\x1e'))[m.n]::bigint, null, null, c.claimed_at, null, w.name, (string_to_array(c.envelopes, E'\\x1e'))[m.n],
+           nullif((string_to_array(c.pasts, E'\\x1e'))[m.n], ''), null, (c.progress::jsonb ->> (m.n - 1)::text), coalesce(get_bit(c.cancels, m.n::int - 1) = 1, false)
+         from ${s}.claims c left join ${s}.workers w on w.id = c.worker, string_to_table(c.ids, E'\\x1e') with ordinality as m(u, n)
+         where m.u = $1 and get_bit(c.open, m.n::int - 1) = 1
+       limit 1`,
+    ),
+    listQueued: make(
+      'list_queued',
+      `select id, 'queued' as state, queue, 10 - ((rank >> 56) & 15)::int as priority, enqueued_at, null::bigint as due_at, expires_at, null::bigint as claimed_at, null::text as worker, envelope, past
+       from ${s}.ready where $1::smallint is null or queue = $1 order by queue, rank limit $2`,
+    ),
+    listScheduled: make(
+      'list_scheduled',
+      `select id, case when past is null then 'scheduled' else 'retrying' end as state, queue, priority, enqueued_at, due_at, expires_at, null::bigint as claimed_at, null::text as worker, envelope, past
+       from ${s}.scheduled where $1::smallint is null or queue = $1 order by due_at limit $2`,
+    ),
+    listRunning: make(
+      'list_running',
+      `select m.u as id, 'running' as state, m.q::smallint as queue, null::int as priority, m.e::bigint as enqueued_at, null::bigint as due_at, null::bigint as expires_at,
+         c.claimed_at, w.name as worker, m.v as envelope, nullif((string_to_array(c.pasts, E'\\x1e'))[m.n], '') as past
+       from ${s}.claims c left join ${s}.workers w on w.id = c.worker,
+         rows from (string_to_table(c.ids, E'\\x1e'), string_to_table(c.queues, E'\\x1e'), string_to_table(c.enqueued, E'\\x1e'), string_to_table(c.envelopes, E'\\x1e'))
+           with ordinality as m(u, q, e, v, n)
+       where get_bit(c.open, m.n::int - 1) = 1 and ($1::smallint is null or m.q::smallint = $1) order by c.claimed_at, m.n limit $2`,
+    ),
+    deadLetters: make(
+      'dead_letters',
+      `select id, queue, task, code, message, enqueued_at, died_at, envelope, past from ${s}.dead
+       where ${filter} and ($6::bigint is null or (died_at, id) < ($6, $7)) order by died_at desc, id desc limit $8`,
+    ),
+    redrive: make(
+      'redrive',
+      `with gone as (delete from ${s}.dead where id = any ($1) returning *)
+       insert into ${s}.ready (queue, rank, id, enqueued_at, envelope, past)
+       select g.queue, ((10 - g.priority)::bigint << 56) | nextval('${s}.arrivals'), g.id, g.enqueued_at, g.envelope, m.past
+       from gone g join unnest($1::text[], $2::text[]) as m(id, past) on m.id = g.id order by g.died_at returning id`,
+    ),
+    wakes: make('wakes', `select exists (select 1 from ${s}.workers where idle and expires_at > ${s}.now_ms()) as idle`),
+    discard: make(
+      'discard',
+      `delete from ${s}.dead where id in (select id from ${s}.dead where ${filter} order by died_at, id limit $6 for update skip locked) returning id`,
+    ),
+    purge: make(
+      'purge',
+      `with a as (delete from ${s}.ready where ctid = any (array(select ctid from ${s}.ready where queue = $1 order by rank limit $2 for update skip locked)) returning 1),
+       b as (delete from ${s}.scheduled where ctid = any (array(select ctid from ${s}.scheduled where queue = $1 limit greatest(0, $2 - (select count(*) from a)) for update skip locked)) returning 1)
+       select (select count(*) from a) + (select count(*) from b) as n`,
+    ),
+    examine: make(
+      'examine',
+      `select version() as version, current_setting('server_version_num')::int as number, ${s}.now_ms() as now, current_setting('fsync') as fsync,
+         current_setting('synchronous_commit') as synchronous_commit, current_setting('max_connections')::int as max_connections,
+         (select count(*) from pg_stat_activity) as connections, pg_is_in_recovery() as replica, coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false) as tls,
+         (select extract(epoch from max(now() - xact_start))::int from pg_stat_activity where state like 'idle in transaction%') as held,
+         pg_size_pretty((select coalesce(sum(pg_total_relation_size(c.oid)), 0) from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relkind = 'r')) as size`,
+    ),
+  };
+}

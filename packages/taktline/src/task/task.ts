@@ -1,0 +1,144 @@
+/**
+ * A task as data: its name, its input schema, its options with every default filled in, and the function that runs it.
+ * Pure; what binds it to a broker is in app/.
+ */
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { type Duration, toMs } from '../support/durations.ts';
+import type { Logger } from '../support/logger.ts';
+import { TaktlineError } from '../support/taktline-error.ts';
+import { queueNamePattern } from './names.ts';
+import type { Outcome } from './outcome.ts';
+import { type RetryOptions, type RetryPolicy, retryPolicy } from './retry-policy.ts';
+import { type Sensitivity, sensitivityOf } from './sensitive.ts';
+
+/** What a running task is given beside its input. */
+export interface TaskContext {
+  /** The job's id. */
+  readonly id: string;
+  readonly task: string;
+  readonly queue: string;
+  /** 1 for the first execution; failures, deferrals and losses before this one are counted. */
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  /** What the enqueuer sent along: trace, tenant, subject. */
+  readonly headers: Readonly<Record<string, string>>;
+  /**
+   * Aborts when the attempt should stop. Its reason is a `TaktlineError` with code `JOB_CANCELLED`, `TIME_LIMIT` or
+   * `LEASE_LOST`, or a `ShutdownSignal` when the worker stops.
+   */
+  readonly signal: AbortSignal;
+  /** Adds the job's id, task, attempt and worker to each line; sensitive values of the input are masked. */
+  readonly log: Logger;
+  /** Shows how far the job is, as any small JSON value. Sent about once a second, the newest value only. */
+  progress(value: unknown): void;
+  /** For long loops: lets other work of this process go on, and throws the signal's reason when the attempt should stop. */
+  heartbeat(): Promise<void>;
+}
+
+/** Any Standard Schema (https://standardschema.dev): zod, valibot, arktype and others. */
+export type InputSchema = StandardSchemaV1;
+
+/** What a caller hands in, by the schema; tasks without a schema take no input. */
+export type InputOf<Schema extends InputSchema | undefined> = Schema extends InputSchema ? StandardSchemaV1.InferInput<Schema> : undefined;
+/** What `run` receives: the schema's output. */
+export type RunInputOf<Schema extends InputSchema | undefined> = Schema extends InputSchema
+  ? StandardSchemaV1.InferOutput<Schema>
+  : undefined;
+
+export interface TaskOptions<Schema extends InputSchema | undefined, Result> {
+  /** Names the task on every worker; letters, digits and `._:-`, at most 200 characters. */
+  readonly name: string;
+  /** Where its jobs wait, unless a call says otherwise. One of the app's queues. */
+  readonly queue: string;
+  /** Checked when a job is enqueued and again before it runs. */
+  readonly input?: Schema;
+  readonly retry?: RetryOptions;
+  /** `ctx.signal` aborts after this long. Default: the time limit. */
+  readonly softTimeLimit?: Duration;
+  /** An attempt that takes longer has failed. Default 10 minutes. */
+  readonly timeLimit?: Duration;
+  /** How long a result can be read; `false` keeps none. Default 1 hour, at most 7 days. */
+  readonly resultTtl?: Duration | false;
+  /** 1 (last) to 10 (first) among the jobs of a queue. Default 5. */
+  readonly priority?: number;
+  /**
+   * Paths of input fields that no person may read, such as `card.number` or `items[].email`, beside those that the
+   * schema marks. Where the schema cannot say (no JSON Schema) and this is left out, the whole input is masked.
+   */
+  readonly sensitive?: readonly string[];
+  /** Written into each job, so that a later release can tell older inputs apart. Default 1. */
+  readonly inputVersion?: number;
+  /** The work. What it returns is the job's result and must be JSON. */
+  readonly run: (input: RunInputOf<Schema>, ctx: TaskContext) => Result | Outcome | Promise<Result | Outcome>;
+}
+
+/** A task with every option settled. */
+export interface TaskDefinition {
+  readonly name: string;
+  readonly queue: string;
+  readonly input: InputSchema | undefined;
+  readonly retry: RetryPolicy;
+  readonly softTimeLimitMs: number;
+  readonly timeLimitMs: number;
+  readonly resultTtlMs: number;
+  readonly priority: number;
+  readonly sensitivity: Sensitivity;
+  readonly inputVersion: number;
+  readonly run: (input: unknown, ctx: TaskContext) => unknown;
+}
+
+export const defaultTimeLimitMs = 600_000;
+export const defaultResultTtlMs = 3_600_000;
+export const longestResultTtlMs = 604_800_000;
+export const defaultPriority = 5;
+
+const taskNamePattern = /^[A-Za-z_][A-Za-z0-9_.:-]{0,199}$/;
+
+/** @throws TaktlineError `INVALID_OPTION` naming the option */
+export function defineTask<Schema extends InputSchema | undefined, Result>(options: TaskOptions<Schema, Result>): TaskDefinition {
+  const of = `task ${JSON.stringify(options.name)}`;
+  if (typeof options.name !== 'string' || !taskNamePattern.test(options.name)) {
+    throw new TaktlineError('INVALID_OPTION', `${of}: a task's name is letters, digits and ._:- and starts with a letter (at most 200)`);
+  }
+  if (!queueNamePattern.test(options.queue)) {
+    throw new TaktlineError(
+      'INVALID_OPTION',
+      `${of}: queue is ${JSON.stringify(options.queue)}: expected the name of one of the app's queues`,
+    );
+  }
+  if (typeof options.run !== 'function') throw new TaktlineError('INVALID_OPTION', `${of}: run has to be a function`);
+  if (options.input !== undefined && typeof options.input?.['~standard']?.validate !== 'function') {
+    throw new TaktlineError('INVALID_OPTION', `${of}: input is not a Standard Schema (zod 3.24+, valibot 1+, arktype 2+ make one)`);
+  }
+  const timeLimitMs = toMs(options.timeLimit ?? defaultTimeLimitMs, `${of}: timeLimit`);
+  const softTimeLimitMs = toMs(options.softTimeLimit ?? timeLimitMs, `${of}: softTimeLimit`);
+  if (timeLimitMs < 1 || softTimeLimitMs < 1 || softTimeLimitMs > timeLimitMs) {
+    throw new TaktlineError('INVALID_OPTION', `${of}: softTimeLimit must be at most timeLimit, and both at least 1 ms`);
+  }
+  const resultTtlMs = options.resultTtl === false ? 0 : toMs(options.resultTtl ?? defaultResultTtlMs, `${of}: resultTtl`);
+  if (resultTtlMs > longestResultTtlMs) throw new TaktlineError('INVALID_OPTION', `${of}: resultTtl is at most 7 days`);
+  const inputVersion = options.inputVersion ?? 1;
+  if (!Number.isInteger(inputVersion) || inputVersion < 1)
+    throw new TaktlineError('INVALID_OPTION', `${of}: inputVersion is a whole number from 1`);
+  return {
+    name: options.name,
+    queue: options.queue,
+    input: options.input,
+    retry: retryPolicy(options.retry),
+    softTimeLimitMs,
+    timeLimitMs,
+    resultTtlMs,
+    priority: checkPriority(options.priority ?? defaultPriority, `${of}: priority`),
+    sensitivity: sensitivityOf(options.input, options.sensitive),
+    inputVersion,
+    run: options.run as TaskDefinition['run'],
+  };
+}
+
+/** @throws TaktlineError `INVALID_OPTION` unless it is a whole number from 1 to 10 */
+export function checkPriority(priority: number, name: string): number {
+  if (!Number.isInteger(priority) || priority < 1 || priority > 10) {
+    throw new TaktlineError('INVALID_OPTION', `${name} is ${priority}: expected a whole number from 1 (last) to 10 (first)`);
+  }
+  return priority;
+}

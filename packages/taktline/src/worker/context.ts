@@ -1,0 +1,120 @@
+/**
+ * What a running task sees as `ctx`, and what the pool holds of it: when it began, whether it is settled, how to abort it.
+ * The abort controller and the logger are made when a task asks for them; most tasks do not.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ClaimedJob } from '../broker/broker.ts';
+import type { LogFields, Logger } from '../support/logger.ts';
+import { TaktlineError } from '../support/taktline-error.ts';
+import type { TaskContext, TaskDefinition } from '../task/task.ts';
+
+/** The reason of `ctx.signal` when the worker stops; the job is handed back and runs again elsewhere. */
+export class ShutdownSignal extends Error {
+  override readonly name = 'ShutdownSignal';
+  readonly code = 'SHUTDOWN';
+}
+
+const progressLimit = 10_000;
+
+export class JobContext implements TaskContext {
+  readonly job: ClaimedJob;
+  /** By the broker's clock, for the record. */
+  readonly startedAt: number;
+  /** By the monotonic clock, for time limits: it never jumps. */
+  readonly began = performance.now();
+  /** Set once the task is known. */
+  definition: TaskDefinition | undefined;
+  input: unknown;
+  attempt = 1;
+  headers: Readonly<Record<string, string>> = {};
+  /** The newest progress, as JSON, until it is sent. */
+  told: string | undefined;
+  settled = false;
+  readonly #worker: string;
+  readonly #logger: Logger;
+  #controller: AbortController | undefined;
+  #reason: Error | undefined;
+  #log: Logger | undefined;
+
+  constructor(job: ClaimedJob, worker: string, logger: Logger, startedAt: number) {
+    this.job = job;
+    this.#worker = worker;
+    this.#logger = logger;
+    this.startedAt = startedAt;
+  }
+
+  get id(): string {
+    return this.job.id;
+  }
+
+  get task(): string {
+    return this.definition?.name ?? '';
+  }
+
+  get queue(): string {
+    return this.job.queue;
+  }
+
+  get maxAttempts(): number {
+    return this.definition?.retry.maxAttempts ?? 1;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Why the attempt should stop, if it should. */
+  get stopReason(): Error | undefined {
+    return this.#reason;
+  }
+
+  get log(): Logger {
+    this.#log ??= this.#jobLogger();
+    return this.#log;
+  }
+
+  /** The first reason stays. */
+  abort(reason: Error): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#controller?.abort(reason);
+  }
+
+  progress(value: unknown): void {
+    const json = JSON.stringify(value ?? null);
+    if (json === undefined || json.length > progressLimit) {
+      throw new TaktlineError('INVALID_OPTION', `ctx.progress() takes a JSON value of at most ${progressLimit} characters`);
+    }
+    this.told = this.scrub(json);
+  }
+
+  async heartbeat(): Promise<void> {
+    await nextTurn();
+    if (this.#reason !== undefined) throw this.#reason;
+  }
+
+  /** Free text of this job, with the sensitive values of its input cut out. */
+  scrub(text: string): string {
+    return this.definition === undefined ? text : this.definition.sensitivity.scrub(text, this.input);
+  }
+
+  #jobLogger(): Logger {
+    const about = { job: this.id, task: this.task, attempt: this.attempt, worker: this.#worker };
+    const write = (level: 'debug' | 'info' | 'warn' | 'error') => (message: string, fields?: LogFields) =>
+      this.#logger[level](this.scrub(message), { ...about, ...(fields === undefined ? {} : this.#clean(fields)) });
+    return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+  }
+
+  #clean(fields: LogFields): LogFields {
+    if (this.definition?.sensitivity.paths.length === 0) return fields;
+    try {
+      return JSON.parse(this.scrub(JSON.stringify(fields))) as LogFields;
+    } catch {
+      return { fields: 'left out: they could not be masked' };
+    }
+  }
+}

@@ -1,0 +1,381 @@
+/**
+ * Gets jobs for the pool and takes their settlements back to the broker, both in one round trip, with two of them on
+ * their way at once: the worker runs one batch while the next one travels.
+ *
+ * What it holds beyond the free slots is what should start within a few milliseconds, judged by what was finished
+ * lately; when jobs turn out slower than that, it hands the rest back. When a queue is empty it sleeps until it is woken,
+ * until the next scheduled job is due, or until its slow poll.
+ *
+ *   usual --suspects wait--> draining --nothing held--> suspects (10, or 1 alone) --done--> usual, for at least as long
+ */
+import type { Broker, Claim, ClaimedJob, ClaimRequest, Lane, Settlement } from '../broker/broker.ts';
+import type { Logger } from '../support/logger.ts';
+import { TaktlineError } from '../support/taktline-error.ts';
+import { encodePast, noPast } from '../task/job.ts';
+import { Outgoing, patienceMs } from './outgoing.ts';
+import type { Pool } from './pools/pool.ts';
+import { suspectBatch } from './recovery.ts';
+import { Throughput } from './throughput.ts';
+
+export interface FetcherOptions {
+  readonly broker: Broker;
+  readonly pool: Pool;
+  readonly logger: Logger;
+  /** Highest priority first; queues of one priority form a group, in which each comes first in turn. */
+  readonly queues: readonly (readonly string[])[];
+  readonly pollMs: number;
+  readonly ageing: boolean;
+  /** The broker's time, told by each claim. */
+  told(brokerTime: number): void;
+  /** A claim of a lost worker that this one has taken over without hearing of it. */
+  recovered(claim: Claim): void;
+}
+
+/** Jobs held beyond the free slots are expected to be finished within this. */
+const aheadMs = 20;
+/** A held job that is not expected to start within this is handed back. */
+const tooLateMs = 100;
+const mostHeldAhead = 1_000;
+const exchangesAtOnce = 2;
+/** Every 16th claim starts from the lowest priority, so that it moves too: at least a sixteenth of the claims are its own. */
+const ageingEvery = 16;
+/** After it has gone to sleep a worker looks again so soon, for an enqueue that committed while it lay down; then it polls. */
+const secondLooksMs = [0, 15, 100];
+
+export class Fetcher {
+  readonly #options: FetcherOptions;
+  readonly #outgoing = new Outgoing();
+  readonly #throughput = new Throughput();
+  #held: ClaimedJob[] = [];
+  #worker = '';
+  #inFlight = 0;
+  #claiming = false;
+  #requested = 0;
+  #running = 0;
+  #dry = false;
+  #looks = 0;
+  #pollTimer: NodeJS.Timeout | undefined;
+  #settleTimer: NodeJS.Timeout | undefined;
+  #pumpSoon: NodeJS.Immediate | undefined;
+  #stopped = false;
+  /** Set after the broker refused the data of a batch: settlements go one by one until the culprit is found. */
+  #oneByOne = false;
+  #failures = 0;
+  #uncertain = false;
+  #claims = 0;
+  #mode: 'usual' | 'draining' | 'suspects' = 'usual';
+  #suspectLane: Lane = 'usual';
+  #suspectsFrom = 0;
+  #suspectsSince = 0;
+  #waiters: (() => void)[] = [];
+
+  constructor(options: FetcherOptions) {
+    this.#options = options;
+  }
+
+  /** Jobs that this worker holds: running, or waiting for a slot here. */
+  get held(): number {
+    return this.#running + this.#held.length;
+  }
+
+  start(worker: string): void {
+    this.#worker = worker;
+    this.#claiming = true;
+    this.wake();
+  }
+
+  /** There may be jobs. */
+  wake(): void {
+    this.#dry = false;
+    this.#looks = 0;
+    this.#pump();
+  }
+
+  /** Suspects of having killed a worker wait in these lanes. */
+  suspectsWait(lanes: readonly Lane[]): void {
+    const [lane] = lanes;
+    if (lane === undefined || this.#mode !== 'usual' || !this.#claiming || performance.now() < this.#suspectsFrom) return;
+    this.#mode = 'draining';
+    this.#suspectLane = lane;
+    this.#suspectsSince = performance.now();
+    this.#pump();
+  }
+
+  /** Claims that came by another way than an exchange: recovered ones are settled by `settle`, the others run. */
+  settle(claim: Claim, settlements: readonly Settlement[]): void {
+    this.#outgoing.expect(claim.id, claim.jobs.length);
+    for (const settlement of settlements) this.#outgoing.add(settlement);
+    this.#pump();
+  }
+
+  /** A job of the pool has ended. */
+  settled(settlement: Settlement): void {
+    this.#running -= 1;
+    this.#throughput.finished();
+    this.#outgoing.add(settlement);
+    this.#fill();
+    if (this.#running === 0) this.#throughput.idle();
+    // Jobs that end in one turn of the loop are settled together.
+    this.#pumpSoon ??= setImmediate(() => {
+      this.#pumpSoon = undefined;
+      this.#pump();
+    });
+  }
+
+  /** Forgets all that it holds: the lease is lost. */
+  forget(): void {
+    this.#held = [];
+    this.#outgoing.clear();
+  }
+
+  /** Claims no more, and hands back what has not begun. */
+  drain(): void {
+    this.#claiming = false;
+    clearTimeout(this.#pollTimer);
+    this.#release(this.#held.splice(0));
+    this.#pump();
+  }
+
+  /** Sends nothing more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#claiming = false;
+    clearTimeout(this.#pollTimer);
+    clearTimeout(this.#settleTimer);
+    clearImmediate(this.#pumpSoon);
+  }
+
+  /** Resolves when nothing is held, on its way, or waiting to be settled; or when `ms` have passed (false). */
+  async quiet(ms: number): Promise<boolean> {
+    const deadline = performance.now() + ms;
+    while (this.held > 0 || this.#inFlight > 0 || this.#outgoing.size > 0) {
+      const left = deadline - performance.now();
+      if (left <= 0) return false;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        this.#waiters.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+    return true;
+  }
+
+  /** Hands back what will not start soon: the jobs before it have turned out slow. Called now and then. */
+  shed(): void {
+    if (this.#mode !== 'usual') return;
+    const soon = Math.ceil(this.#throughput.expected(tooLateMs));
+    if (this.#held.length > soon) this.#release(this.#held.splice(soon));
+    this.#pump();
+  }
+
+  /** Starts as many exchanges as there is reason for. */
+  #pump(): void {
+    while (this.#inFlight < exchangesAtOnce && this.#failures === 0 && !this.#stopped) {
+      const request = this.#request();
+      const starved = request !== undefined && this.#held.length === 0;
+      // Slow tasks settle with each claim; fast ones finish their claim before the wait for it is over.
+      const slow = this.#throughput.expected(patienceMs) < this.#options.pool.slots;
+      const settlements = this.#take((starved && slow) || !this.#claiming || this.#mode !== 'usual');
+      if (settlements.length === 0 && request === undefined) break;
+      // Two claims of the same hunger would halve the batches; two settlements keep the pipe full.
+      if (settlements.length === 0 && this.#inFlight > 0 && !starved) break;
+      void this.#exchange(settlements, request);
+    }
+    this.#arm();
+    if (this.held === 0 && this.#inFlight === 0 && this.#outgoing.size === 0) this.#notify();
+  }
+
+  #take(all: boolean): readonly Settlement[] {
+    const settlements = this.#outgoing.take(all);
+    if (!this.#oneByOne || settlements.length < 2) return settlements;
+    this.#outgoing.putBack(settlements.slice(1));
+    return settlements.slice(0, 1);
+  }
+
+  #notify(): void {
+    for (const resolve of this.#waiters.splice(0)) resolve();
+  }
+
+  /** What to claim now; undefined for nothing. */
+  #request(): ClaimRequest | undefined {
+    if (!this.#claiming || this.#uncertain) return undefined;
+    if (this.#mode !== 'usual') return this.#suspectRequest();
+    if (this.#dry) return undefined;
+    const { slots } = this.#options.pool;
+    const ahead = Math.min(mostHeldAhead, Math.floor(this.#throughput.expected(aheadMs)));
+    const target = slots + ahead;
+    const want = target - this.held - this.#requested;
+    if (want <= 0) return undefined;
+    // Whatever is free is worth a claim when nothing is left to start; else wait until a good part is wanted.
+    if (this.#held.length > 0 && want < ahead / 2) return undefined;
+    if (this.#held.length === 0 && this.#requested > 0 && want < target / 2) return undefined;
+    this.#claims += 1;
+    return {
+      queues: this.#order(),
+      limit: want,
+      lane: 'usual',
+      lowestFirst: this.#options.ageing && this.#claims % ageingEvery === 0,
+      idle: true,
+    };
+  }
+
+  #suspectRequest(): ClaimRequest | undefined {
+    if (this.held > 0 || this.#inFlight > 0 || this.#outgoing.size > 0) return undefined;
+    if (this.#mode === 'suspects') {
+      this.#leaveSuspects();
+      return this.#request();
+    }
+    this.#mode = 'suspects';
+    return {
+      queues: this.#order(),
+      limit: this.#suspectLane === 'alone' ? 1 : suspectBatch,
+      lane: this.#suspectLane,
+      lowestFirst: false,
+      idle: false,
+    };
+  }
+
+  /** The others have waited for the suspects: now they get at least as long. */
+  #leaveSuspects(): void {
+    this.#mode = 'usual';
+    this.#suspectsFrom = performance.now() + Math.min(60_000, performance.now() - this.#suspectsSince);
+    this.#dry = false;
+    this.#looks = 0;
+  }
+
+  #order(): readonly string[] {
+    return this.#options.queues.flatMap((group) => {
+      const first = this.#claims % group.length;
+      return first === 0 ? group : [...group.slice(first), ...group.slice(0, first)];
+    });
+  }
+
+  async #exchange(settlements: readonly Settlement[], request: ClaimRequest | undefined): Promise<void> {
+    this.#inFlight += 1;
+    this.#requested += request?.limit ?? 0;
+    try {
+      const reply = await this.#options.broker.exchange(this.#worker, settlements, request);
+      this.#failures = 0;
+      const refused = reply.accepted.filter((accepted) => !accepted).length;
+      if (refused > 0) this.#options.logger.warn('settlements were refused: their claim is no longer held by this worker', { refused });
+      if (reply.claim !== undefined) this.#received(reply.claim);
+      else if (request !== undefined && !reply.more) this.#foundNothing(request, reply.nextDueInMs);
+    } catch (error) {
+      this.#failed(settlements, error);
+    } finally {
+      this.#inFlight -= 1;
+      this.#requested -= request?.limit ?? 0;
+      if (this.#uncertain && this.#inFlight === 0) void this.#reconcile();
+      else this.#pump();
+    }
+  }
+
+  #received(claim: Claim): void {
+    this.#options.told(claim.claimedAt);
+    this.#looks = 0;
+    this.#outgoing.expect(claim.id, claim.jobs.length);
+    if (!this.#claiming) {
+      this.#release(claim.jobs);
+      return;
+    }
+    for (const job of claim.jobs) this.#held.push(job);
+    this.#fill();
+  }
+
+  #fill(): void {
+    const free = this.#options.pool.slots - this.#running;
+    if (free <= 0 || this.#held.length === 0) return;
+    const next = this.#held.splice(0, free);
+    this.#running += next.length;
+    this.#throughput.busy();
+    this.#options.pool.run(next);
+  }
+
+  #foundNothing(request: ClaimRequest, nextDueInMs: number | undefined): void {
+    if (request.lane !== 'usual') {
+      this.#leaveSuspects();
+      return;
+    }
+    this.#dry = true;
+    const pollMs = secondLooksMs[this.#looks] ?? this.#options.pollMs;
+    this.#looks += 1;
+    clearTimeout(this.#pollTimer);
+    const waitMs = Math.max(0, Math.min(pollMs, nextDueInMs ?? pollMs));
+    this.#pollTimer = setTimeout(() => {
+      this.#dry = false;
+      this.#pump();
+    }, waitMs);
+  }
+
+  /** A timer for settlements that wait for the rest of their claim. */
+  #arm(): void {
+    if (this.#settleTimer !== undefined || this.#failures > 0 || this.#stopped) return;
+    const dueInMs = this.#outgoing.dueInMs();
+    if (dueInMs === undefined || this.#inFlight >= exchangesAtOnce) return;
+    this.#settleTimer = setTimeout(() => {
+      this.#settleTimer = undefined;
+      this.#pump();
+    }, dueInMs);
+  }
+
+  #failed(settlements: readonly Settlement[], error: unknown): void {
+    const refused = error instanceof TaktlineError && error.code === 'INVALID_INPUT';
+    const [only] = settlements;
+    if (refused && settlements.length === 1 && only !== undefined) this.#buryUnstorable(only, error);
+    else this.#outgoing.putBack(settlements);
+    this.#oneByOne = refused && settlements.length > 1;
+    this.#failures += 1;
+    this.#uncertain = true;
+    const message = error instanceof Error ? error.message : String(error);
+    if (this.#failures === 1)
+      this.#options.logger.warn('the exchange with the broker failed; trying again', {
+        error: message,
+        code: (error as Partial<TaktlineError>).code,
+      });
+  }
+
+  /** The broker cannot store what this job came to. It must not hold up the others. */
+  #buryUnstorable(settlement: Settlement, error: Error): void {
+    const { job } = settlement;
+    this.#options.logger.error('the outcome of a job cannot be stored', { job: job.id, outcome: settlement.kind, error: error.message });
+    if (settlement.kind === 'bury') return;
+    this.#outgoing.putBack([
+      { kind: 'bury', job, task: '', code: 'INVALID_INPUT', message: 'what the job came to could not be stored', past: encodePast(noPast) },
+    ]);
+  }
+
+  /**
+   * After a failed exchange: its reply may have been lost with a claim in it, so the broker is asked what this worker
+   * holds. Repeated, slower and slower up to a second, until the broker answers.
+   */
+  async #reconcile(): Promise<void> {
+    if (this.#inFlight > 0 || this.#stopped) return;
+    this.#inFlight += 1;
+    try {
+      await new Promise((resolve) => setTimeout(resolve, Math.min(1_000, 50 * 2 ** Math.min(this.#failures, 5))));
+      const claims = await this.#options.broker.missing(this.#worker, this.#outgoing.claims());
+      this.#uncertain = false;
+      this.#failures = 0;
+      this.#dry = false;
+      this.#looks = 0;
+      for (const claim of claims) {
+        if (claim.jobs.length === 0) continue;
+        this.#options.logger.info('found a claim whose reply was lost', { jobs: claim.jobs.length });
+        if (claim.lost === undefined) this.#received(claim);
+        else this.#options.recovered(claim);
+      }
+    } catch {
+      this.#failures += 1;
+    } finally {
+      this.#inFlight -= 1;
+      if (this.#uncertain) void this.#reconcile();
+      else this.#pump();
+    }
+  }
+
+  #release(jobs: readonly ClaimedJob[]): void {
+    for (const job of jobs) this.#outgoing.add({ kind: 'release', job, lane: job.lane });
+  }
+}

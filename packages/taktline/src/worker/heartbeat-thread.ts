@@ -1,0 +1,52 @@
+/**
+ * The heartbeat thread: renews the worker's lease three times in its length, whatever the event loop of the main thread
+ * does. A loop that stays silent past the time limits of all that it runs will not come back by itself: the thread then
+ * kills the process, so that its jobs are run elsewhere.
+ */
+import { writeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parentPort, workerData } from 'node:worker_threads';
+import type { HeartbeatLink, HeartbeatSpec } from '../broker/broker.ts';
+import type { HeartbeatData, HeartbeatMessage } from './heartbeat.ts';
+
+const { spec, leaseMs, turns } = workerData as HeartbeatData;
+const [lastTurn, deadline] = [0, 1];
+const shared = new Float64Array(turns);
+const stopping = new AbortController();
+const everyMs = Math.max(50, leaseMs / 3);
+const retryMs = Math.max(20, Math.min(1_000, leaseMs / 15));
+/** A loop that was silent for so long, past its deadline, is taken for blocked for good. */
+const silenceMs = 5_000;
+
+const say = (message: HeartbeatMessage): void => parentPort?.postMessage(message);
+
+parentPort?.once('message', () => stopping.abort());
+const guard = setInterval(() => {
+  const now = Date.now();
+  const limit = shared[deadline] as number;
+  if (limit === 0 || now < limit + silenceMs || now - (shared[lastTurn] as number) < silenceMs) return;
+  // Straight to the descriptor: the stream belongs to the loop that is blocked.
+  writeSync(2, 'taktline: the event loop is blocked past the time limit of its tasks; killing this process, its jobs run elsewhere\n');
+  process.kill(process.pid, 'SIGKILL');
+}, 1_000);
+
+const { openHeartbeat } = (await import(spec.module)) as { openHeartbeat(options: HeartbeatSpec['options']): HeartbeatLink };
+const link = openHeartbeat(spec.options);
+while (!stopping.signal.aborted) {
+  let waitMs = everyMs;
+  try {
+    if (!(await link.renew())) {
+      say({ kind: 'lost' });
+      break;
+    }
+    say({ kind: 'renewed' });
+  } catch (error) {
+    if (stopping.signal.aborted) break;
+    say({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+    waitMs = retryMs;
+  }
+  await sleep(waitMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+}
+clearInterval(guard);
+await link.close();
+parentPort?.close();

@@ -1,0 +1,113 @@
+/**
+ * Runs jobs in this process, on its event loop: the fastest pool for tasks that wait for I/O. It cannot stop code; past
+ * its hard time limit an attempt is settled as failed and its slot is freed, while what is left of it may still run.
+ */
+import type { ClaimedJob, Settlement } from '../../broker/broker.ts';
+import type { Logger } from '../../support/logger.ts';
+import { TaktlineError } from '../../support/taktline-error.ts';
+import { type JobContext, ShutdownSignal } from '../context.ts';
+import type { Executor } from '../executor.ts';
+import type { Pool, PoolEvents, RunningJob, StopReason } from './pool.ts';
+
+export interface InlinePoolOptions {
+  readonly slots: number;
+  readonly executor: Executor;
+  readonly logger: Logger;
+  /** Told at each turn of the sweep: the loop lives, and how long what runs may still take (0: nothing runs). */
+  turned(remainingMs: number): void;
+}
+
+/** One timer looks at the time limits of all jobs; they are kept to within this. */
+const sweepMs = 50;
+
+export class InlinePool implements Pool {
+  readonly slots: number;
+  readonly #options: InlinePoolOptions;
+  readonly #running = new Set<JobContext>();
+  #events: PoolEvents | undefined;
+  #sweeper: NodeJS.Timeout | undefined;
+
+  constructor(options: InlinePoolOptions) {
+    this.#options = options;
+    this.slots = options.slots;
+  }
+
+  async start(events: PoolEvents): Promise<void> {
+    this.#events = events;
+    this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+  }
+
+  run(jobs: readonly ClaimedJob[]): void {
+    for (const job of jobs) {
+      const ctx = this.#options.executor.begin(job);
+      this.#running.add(ctx);
+      // execute() never rejects.
+      void this.#options.executor.execute(ctx).then((settlement) => this.#settle(ctx, settlement));
+    }
+  }
+
+  running(): readonly RunningJob[] {
+    return [...this.#running].map(({ job, definition, startedAt }) => ({ job, task: definition?.name, startedAt }));
+  }
+
+  takeProgress(): readonly { readonly job: ClaimedJob; readonly value: string }[] {
+    const told: { readonly job: ClaimedJob; readonly value: string }[] = [];
+    for (const ctx of this.#running) {
+      if (ctx.told === undefined) continue;
+      told.push({ job: ctx.job, value: ctx.told });
+      ctx.told = undefined;
+    }
+    return told;
+  }
+
+  abort(reason: StopReason, only?: { readonly claim: string; readonly position: number }): void {
+    for (const ctx of this.#running) {
+      if (only !== undefined && (ctx.job.claim !== only.claim || ctx.job.position !== only.position)) continue;
+      ctx.abort(errorOf(reason));
+    }
+  }
+
+  handBack(): void {
+    for (const ctx of this.#running) this.#settle(ctx, this.#options.executor.handedBack(ctx));
+  }
+
+  #settle(ctx: JobContext, settlement: Settlement): void {
+    if (ctx.settled) return;
+    ctx.settled = true;
+    this.#running.delete(ctx);
+    this.#events?.settled(settlement);
+  }
+
+  #sweep(): void {
+    const now = performance.now();
+    let remainingMs = 0;
+    for (const ctx of this.#running) {
+      const limits = ctx.definition;
+      if (limits === undefined) continue;
+      const took = now - ctx.began;
+      if (took >= limits.softTimeLimitMs) {
+        ctx.abort(new TaktlineError('TIME_LIMIT', `the attempt took longer than ${limits.softTimeLimitMs} ms`, { jobId: ctx.id }));
+      }
+      if (took >= limits.timeLimitMs) {
+        this.#options.logger.error('time limit: the attempt is settled as failed, though its code may still run', {
+          job: ctx.id,
+          task: limits.name,
+          limitMs: limits.timeLimitMs,
+        });
+        this.#settle(ctx, this.#options.executor.overran(ctx));
+      } else remainingMs = Math.max(remainingMs, limits.timeLimitMs - took);
+    }
+    this.#options.turned(remainingMs);
+  }
+}
+
+function errorOf(reason: StopReason): Error {
+  if (reason === 'cancelled') return new TaktlineError('JOB_CANCELLED', 'the job was cancelled');
+  if (reason === 'lease-lost') return new TaktlineError('LEASE_LOST', 'this worker lost its lease; another one may run the job already');
+  return new ShutdownSignal('the worker stops');
+}

@@ -1,0 +1,48 @@
+/**
+ * What becomes of jobs whose worker was lost (promise 3). Any of them may have killed it. So they are claimed again by
+ * tens with nothing else in the process, and those of a ten that was lost too, one by one. Only a loss suffered alone
+ * counts against a job, and the third one makes it a dead letter: the innocent never pay for the guilty.
+ */
+import type { Claim, ClaimedJob, Lane, Settlement } from '../broker/broker.ts';
+import { decodePast, encodePast, withAttempt } from '../task/job.ts';
+
+/** Losses alone that make a dead letter. */
+export const poisonLosses = 3;
+
+/** How many suspects are claimed at once. */
+export const suspectBatch = 10;
+
+const nextLane: Record<Lane, Lane> = { usual: 'suspects', suspects: 'alone', alone: 'alone' };
+
+/** Settles the jobs of a claim that was taken over from a lost worker. */
+export function settleLost(claim: Claim, taskOf: (job: ClaimedJob) => string): Settlement[] {
+  const { lost } = claim;
+  if (lost === undefined) return [];
+  return claim.jobs.map((job): Settlement => {
+    const alone = claim.lane === 'alone';
+    const past = decodePast(job.past);
+    const lossesAlone = past.lossesAlone + (alone ? 1 : 0);
+    const message = alone ? 'the worker was lost while it ran this job alone' : `the worker was lost while it held ${lost.open} jobs`;
+    const attempt = past.failures + past.deferrals + past.losses + 1;
+    const record = {
+      attempt,
+      outcome: 'lost' as const,
+      startedAt: lost.claimedAt,
+      endedAt: lost.lostAt,
+      worker: lost.worker,
+      error: { type: 'TaktlineError', code: 'LEASE_LOST', message },
+    };
+    const next = encodePast(withAttempt(past, record, { losses: past.losses + 1, lossesAlone }));
+    if (lossesAlone >= poisonLosses) {
+      return {
+        kind: 'bury',
+        job,
+        task: taskOf(job),
+        code: 'POISON_JOB',
+        message: `its worker was lost ${lossesAlone} times while it ran alone`,
+        past: next,
+      };
+    }
+    return { kind: 'release', job, lane: nextLane[claim.lane], past: next };
+  });
+}

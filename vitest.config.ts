@@ -1,0 +1,33 @@
+/**
+ * Tests run against what is built: an import of a source file of the engine or its siblings is sent to its twin in dist,
+ * so that threads and child processes run the same code as the tests. `npm test` builds first.
+ */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { defineConfig, type Plugin } from 'vitest/config';
+
+const sources = /\/(packages|apps)\/([^/]+)\/src\/(.+)(?<!\.test)\.ts$/;
+
+const builtCode: Plugin = {
+  name: 'built-code',
+  enforce: 'pre',
+  resolveId(source, importer) {
+    if (importer === undefined || !source.startsWith('.')) return null;
+    const path = resolve(importer, '..', source);
+    if (!sources.test(path)) return null;
+    const built = path.replace('/src/', '/dist/').replace(/\.ts$/, '.js');
+    if (!existsSync(built)) throw new Error(`${built} is missing: npm run build`);
+    return { id: built, external: true };
+  },
+};
+
+export default defineConfig({
+  plugins: [builtCode],
+  test: {
+    include: ['packages/*/{src,test}/**/*.test.ts', 'apps/*/{src,test}/**/*.test.ts', 'test/**/*.test.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    pool: 'forks',
+    maxWorkers: 2,
+  },
+});
