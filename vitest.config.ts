@@ -25,6 +25,7 @@ export default defineConfig({
   plugins: [builtCode],
   test: {
     include: ['packages/*/{src,test}/**/*.test.ts', 'apps/*/{src,test}/**/*.test.ts', 'test/**/*.test.ts'],
+    globalSetup: ['packages/taktline/test/support/global-setup.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: 'forks',

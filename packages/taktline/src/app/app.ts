@@ -15,7 +15,15 @@ import { TaskRegistry } from '../task/registry.ts';
 import { defineTask, type InputOf, type InputSchema, type TaskDefinition, type TaskOptions } from '../task/task.ts';
 import { Worker } from '../worker/worker.ts';
 import { Inspection } from './inspection.ts';
-import { type AppOptions, type AppSettings, appSettings, defaults, type WorkerOptions } from './settings.ts';
+import {
+  type AppOptions,
+  type AppSettings,
+  type AttachOptions,
+  appSettings,
+  attachSettings,
+  defaults,
+  type WorkerOptions,
+} from './settings.ts';
 
 /** What a handle's result is: what `run` returns, as JSON gives it back, without the outcomes that are no results. */
 export type ResultOf<Returned> = Exclude<Awaited<Returned>, Outcome>;
@@ -45,8 +53,9 @@ export class App {
   #opening: Promise<OpenedBroker> | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(options: AppOptions) {
-    this.#settings = appSettings(options);
+  /** Apps are made by `createApp()`. */
+  constructor(settings: AppSettings) {
+    this.#settings = settings;
     this.#client = new Client({
       broker: async () => (await this.#open()).broker,
       queues: new Set(this.#settings.queues.map((queue) => queue.name)),
@@ -183,8 +192,8 @@ export class App {
     if (this.#closing !== undefined && this.#opening === undefined) {
       return Promise.reject(new TaktlineError('BROKER_CLOSED', 'the app was closed'));
     }
-    const { brokerUrl: url, namespace, queues, deadLetterTtlMs } = this.#settings;
-    this.#opening ??= openBroker({ url, namespace, queues, deadLetterTtlMs }).catch((error: unknown) => {
+    const { brokerUrl: url, namespace, queues, deadLetterTtlMs, create } = this.#settings;
+    this.#opening ??= openBroker({ url, namespace, queues, deadLetterTtlMs, create }).catch((error: unknown) => {
       // The next call tries again.
       this.#opening = undefined;
       throw error;
@@ -213,5 +222,15 @@ export class App {
  * @throws TaktlineError `INVALID_OPTION` or `BROKER_URL`; connecting comes later, with the first use
  */
 export function createApp(options: AppOptions): App {
-  return new App(options);
+  return new App(appSettings(options));
+}
+
+/**
+ * An app without queues and tasks, for looking after what others keep in a broker: its queues, workers, jobs and dead
+ * letters. It creates and upgrades nothing there, and shows no job's input, since it knows no task's schema.
+ *
+ * @throws TaktlineError `INVALID_OPTION` or `BROKER_URL`; connecting comes later, with the first use
+ */
+export function attachApp(options: AttachOptions = {}): App {
+  return new App(attachSettings(options));
 }

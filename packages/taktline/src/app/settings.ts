@@ -29,6 +29,9 @@ export interface AppOptions {
   readonly logger?: Logger;
 }
 
+/** Where to attach to: an app without queues and tasks of its own. */
+export type AttachOptions = Pick<AppOptions, 'brokerUrl' | 'namespace' | 'logger'>;
+
 export interface AppSettings {
   readonly brokerUrl: string;
   readonly namespace: string;
@@ -36,6 +39,8 @@ export interface AppSettings {
   readonly payloadLimit: number;
   readonly deadLetterTtlMs: number;
   readonly logger: Logger;
+  /** Whether the broker's schema is made and upgraded, or only used. */
+  readonly create: boolean;
 }
 
 export interface WorkerOptions {
@@ -77,6 +82,15 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @throws TaktlineError `INVALID_OPTION` or `BROKER_URL`, naming the option or the variable */
 export function appSettings(options: AppOptions, env: Environment = process.env): AppSettings {
+  return { ...shared(options, env), queues: checkQueues(options.queues), create: true };
+}
+
+/** @throws TaktlineError `INVALID_OPTION` or `BROKER_URL`, naming the option or the variable */
+export function attachSettings(options: AttachOptions, env: Environment = process.env): AppSettings {
+  return { ...shared(options, env), queues: [], create: false };
+}
+
+function shared(options: Omit<AppOptions, 'queues'>, env: Environment): Omit<AppSettings, 'queues' | 'create'> {
   const payloadLimit = options.payloadLimit ?? defaults.payloadLimit;
   if (!Number.isInteger(payloadLimit) || payloadLimit < 1024 || payloadLimit > largestPayload) {
     throw new TaktlineError('INVALID_OPTION', `payloadLimit is ${payloadLimit}: expected 1024 to ${largestPayload} bytes`);
@@ -84,7 +98,6 @@ export function appSettings(options: AppOptions, env: Environment = process.env)
   return {
     brokerUrl: brokerUrl(options.brokerUrl, env),
     namespace: checkNamespace(options.namespace ?? defaults.namespace),
-    queues: checkQueues(options.queues),
     payloadLimit,
     deadLetterTtlMs: toMs(options.deadLetterTtl ?? defaults.deadLetterTtlMs, 'deadLetterTtl'),
     logger: options.logger ?? jsonLogger(logLevel(env)),

@@ -1,4 +1,5 @@
 /** Chooses the implementation by the URL. The one place that knows all of them; each is loaded only when it is used. */
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { TaktlineError } from '../support/taktline-error.ts';
 import type { Broker, QueueDeclaration } from './broker.ts';
@@ -10,6 +11,8 @@ export interface BrokerOptions {
   readonly namespace: string;
   readonly queues: readonly QueueDeclaration[];
   readonly deadLetterTtlMs: number;
+  /** False: use what is there, and neither create nor upgrade anything. Default true. */
+  readonly create?: boolean;
 }
 
 export interface OpenedBroker {
@@ -58,8 +61,8 @@ export async function openBroker(options: BrokerOptions): Promise<OpenedBroker> 
   const kind = checkBrokerUrl(options.url);
   const { PostgresBroker } = await import('./postgres/postgres-broker.ts');
   const { PostgresInspector } = await import('./postgres/postgres-inspector.ts');
-  const { namespace } = options;
-  const shared = { namespace, queues: options.queues, deadLetterTtlMs: options.deadLetterTtlMs };
+  const { namespace, create = true } = options;
+  const shared = { namespace, queues: options.queues, deadLetterTtlMs: options.deadLetterTtlMs, create };
   const where = describeUrl(options.url);
   if (kind === 'postgres') {
     const broker = new PostgresBroker({ ...shared, url: () => Promise.resolve(options.url), heartbeat: { url: options.url } });
@@ -70,6 +73,9 @@ export async function openBroker(options: BrokerOptions): Promise<OpenedBroker> 
     return { broker, inspector: new PostgresInspector(broker, namespace, where), where, close: () => broker.close() };
   }
   const folder = resolve(options.url.slice('embedded:'.length));
+  if (!create && !existsSync(folder)) {
+    throw new TaktlineError('BROKER_SCHEMA', `there is no embedded broker in ${folder}: no app has used that folder yet`);
+  }
   const { joinEmbedded, currentUrl } = await import('./embedded/embedded-postgres.ts');
   const member = await joinEmbedded(folder);
   const broker = new PostgresBroker({ ...shared, url: () => currentUrl(folder), heartbeat: { embedded: folder } });

@@ -2,9 +2,9 @@
 
 export interface PeriodicOptions {
   readonly everyMs: number;
-  /** Must not reject; what it throws ends in `failed`. */
   run(): Promise<void>;
-  failed(error: unknown): void;
+  /** Told of each failure, and how many came in a row. */
+  failed(error: unknown, inARow: number): void;
 }
 
 export class Periodic {
@@ -13,6 +13,7 @@ export class Periodic {
   #current: Promise<void> | undefined;
   #stopped = false;
   #again = false;
+  #failures = 0;
 
   constructor(options: PeriodicOptions) {
     this.#options = options;
@@ -32,7 +33,12 @@ export class Periodic {
     clearTimeout(this.#timer);
     this.#current = this.#options
       .run()
-      .catch((error: unknown) => this.#options.failed(error))
+      .then(
+        () => {
+          this.#failures = 0;
+        },
+        (error: unknown) => this.#options.failed(error, ++this.#failures),
+      )
       .finally(() => {
         this.#current = undefined;
         if (this.#stopped) return;

@@ -67,6 +67,7 @@ export class Fetcher {
   #suspectLane: Lane = 'usual';
   #suspectsFrom = 0;
   #suspectsSince = 0;
+  #suspectTimer: NodeJS.Timeout | undefined;
   #waiters: (() => void)[] = [];
 
   constructor(options: FetcherOptions) {
@@ -94,7 +95,11 @@ export class Fetcher {
   /** Suspects of having killed a worker wait in these lanes. */
   suspectsWait(lanes: readonly Lane[]): void {
     const [lane] = lanes;
-    if (lane === undefined || this.#mode !== 'usual' || !this.#claiming || performance.now() < this.#suspectsFrom) return;
+    if (lane !== undefined && performance.now() >= this.#suspectsFrom) this.#drainFor(lane);
+  }
+
+  #drainFor(lane: Lane): void {
+    if (this.#mode !== 'usual' || !this.#claiming) return;
     this.#mode = 'draining';
     this.#suspectLane = lane;
     this.#suspectsSince = performance.now();
@@ -142,6 +147,7 @@ export class Fetcher {
     this.#claiming = false;
     clearTimeout(this.#pollTimer);
     clearTimeout(this.#settleTimer);
+    clearTimeout(this.#suspectTimer);
     clearImmediate(this.#pumpSoon);
   }
 
@@ -224,7 +230,7 @@ export class Fetcher {
   #suspectRequest(): ClaimRequest | undefined {
     if (this.held > 0 || this.#inFlight > 0 || this.#outgoing.size > 0) return undefined;
     if (this.#mode === 'suspects') {
-      this.#leaveSuspects();
+      this.#leaveSuspects(true);
       return this.#request();
     }
     this.#mode = 'suspects';
@@ -237,12 +243,16 @@ export class Fetcher {
     };
   }
 
-  /** The others have waited for the suspects: now they get at least as long. */
-  #leaveSuspects(): void {
+  /** The others have waited for the suspects: now they get at least as long. Then it is the turn of the next suspects. */
+  #leaveSuspects(found: boolean): void {
     this.#mode = 'usual';
-    this.#suspectsFrom = performance.now() + Math.min(60_000, performance.now() - this.#suspectsSince);
     this.#dry = false;
     this.#looks = 0;
+    const share = Math.min(60_000, performance.now() - this.#suspectsSince);
+    this.#suspectsFrom = performance.now() + share;
+    if (!found) return;
+    clearTimeout(this.#suspectTimer);
+    this.#suspectTimer = setTimeout(() => this.#drainFor(this.#suspectLane), share);
   }
 
   #order(): readonly string[] {
@@ -295,7 +305,7 @@ export class Fetcher {
 
   #foundNothing(request: ClaimRequest, nextDueInMs: number | undefined): void {
     if (request.lane !== 'usual') {
-      this.#leaveSuspects();
+      this.#leaveSuspects(false);
       return;
     }
     this.#dry = true;

@@ -144,8 +144,11 @@ export class Worker {
       recovered: (claim) => this.#settleLost(fetcher, claim),
     });
     const heartbeat = new Heartbeat({ spec: broker.heartbeat(id, leaseMs), leaseMs, logger, lost: () => void this.#lost(running) });
-    const failed = (chore: string) => (error: unknown) =>
-      logger.debug(`${chore} failed; trying again`, { error: error instanceof Error ? error.message : String(error) });
+    // The first failure of a row is worth a line; during an outage the others would say the same.
+    const failed = (chore: string) => (error: unknown, inARow: number) =>
+      logger[inARow === 1 ? 'warn' : 'debug'](`${chore} failed; trying again`, {
+        error: error instanceof Error ? error.message : String(error),
+      });
     const pulse = new Periodic({ everyMs: pulseMs, run: () => this.#pulse(running), failed: failed('pulse') });
     const running: Running = {
       id,
@@ -184,7 +187,11 @@ export class Worker {
     }
     for (const job of pulse.cancelled) this.#pool.abort('cancelled', job);
     fetcher.suspectsWait(pulse.suspects);
-    if (pulse.lostWorkers) for (const claim of await broker.recover(id)) this.#settleLost(fetcher, claim);
+    if (!pulse.lostWorkers) return;
+    const claims = await broker.recover(id);
+    for (const claim of claims) this.#settleLost(fetcher, claim);
+    // Recovery goes in bounded steps: look again at once while there is something.
+    if (claims.length > 0) running.pulse.now();
   }
 
   #settleLost(fetcher: Fetcher, claim: Claim): void {

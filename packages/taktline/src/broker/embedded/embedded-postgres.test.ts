@@ -86,6 +86,7 @@ function run(script: string): ChildProcess {
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
     env: { ...process.env, FOLDER: folder },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    detached: true,
   });
   children.push(child);
   return child;
@@ -187,6 +188,14 @@ test('two databases live on one server', async () => {
   expect(new URL(racing[2]?.url ?? '').host).toBe(new URL(queue.url).host);
 });
 
+test('of members that leave at the same moment, one is the last', async () => {
+  for (let round = 0; round < 5; round++) {
+    const together = await Promise.all([1, 2, 3, 4].map(() => joinHere()));
+    await Promise.all(together.map((member) => member.leave()));
+    expect(postmasters()).toEqual([]);
+  }
+});
+
 test('leave() twice, and after the server was killed, is in order', async () => {
   const member = await joinHere();
   process.kill(serverPid(), 'SIGKILL');
@@ -203,6 +212,18 @@ test('a server whose members were all killed is adopted, and stopped by the last
   expect(serverPid()).toBe(pid);
   await ask(third.child, 'leave');
   expect(postmasters()).toEqual([]);
+});
+
+test.skipIf(process.platform === 'win32')('Ctrl-C in the terminal of the member that started it does not reach the server', async () => {
+  const { child } = await joined();
+  const end = once(child, 'exit');
+  // The terminal sends SIGINT to the whole process group; each child here leads one.
+  process.kill(-(child.pid as number), 'SIGINT');
+  expect(await end).toEqual([null, 'SIGINT']);
+  const pids = postmasters();
+  const after = await joinHere();
+  expect(pids).toEqual([serverPid()]);
+  await after.leave();
 });
 
 test('a killed member does not keep the server from being stopped', async () => {
@@ -250,7 +271,7 @@ test('a member whose connection alone was cut comes back, and still stops the se
 });
 
 test('leave() during a rejoin leaves no server behind', async () => {
-  for (let delayMs = 0; delayMs <= 60; delayMs += 15) {
+  for (let delayMs = 0; delayMs <= 60; delayMs += 4) {
     const member = await joinHere();
     process.kill(serverPid(), 'SIGKILL');
     await sleep(delayMs);
@@ -264,6 +285,7 @@ test.each([
   ['is empty', () => '', 5_000],
   ['is full of zeros', () => '\0'.repeat(90), 5_000],
   ['was emptied this moment', () => '', 0],
+  ['was filled with zeros this moment', () => '\0'.repeat(90), 0],
 ])('a start goes through when postmaster.pid %s', async (_name, change, ageMs) => {
   await (await joinHere()).leave();
   const owner = await stat(join(folder, 'postgres'));

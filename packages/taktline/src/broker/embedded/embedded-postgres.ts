@@ -6,13 +6,14 @@
  * server while holding it. A newcomer waits for the lock, is cut off by that stop, and starts the server again. A
  * server whose members were all killed runs on, until the next member has joined and left.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger, silentLogger } from '../../support/logger.ts';
 import { TaktlineError } from '../../support/taktline-error.ts';
+import { removeAbandoned, there } from './build-aside.ts';
 import { prepareBinaries } from './server-binaries.ts';
 import { ConnectionCut, ServerConnection } from './server-connection.ts';
-import { copiesFolder, createData, findServerFiles, removeAbandoned, type ServerFiles, there } from './server-files.ts';
+import { copiesFolder, createData, findServerFiles, type ServerFiles } from './server-files.ts';
 import { type Launch, runningServer, startServer, stopServer } from './server-process.ts';
 
 export interface EmbeddedOptions {
@@ -163,9 +164,13 @@ async function arrive(folder: string, wanted: Wanted, asMember: boolean, signal?
 
 function clear(error: unknown, folder: string): TaktlineError {
   if (error instanceof TaktlineError) return error;
-  return new TaktlineError('EMBEDDED_POSTGRES', `The embedded Postgres of ${folder} cannot be used: ${(error as Error).message}`, {
-    cause: error,
-  });
+  const { message, code } = error as NodeJS.ErrnoException;
+  // Containers with all capabilities dropped: chown and setuid are refused even to root.
+  const powerless = code === 'EPERM' && process.getuid?.() === 0;
+  const hint = powerless
+    ? '. Root may not act as another user here: run as an ordinary user, or set BROKER_URL to a Postgres or Redis'
+    : '';
+  return new TaktlineError('EMBEDDED_POSTGRES', `The embedded Postgres of ${folder} cannot be used: ${message}${hint}`, { cause: error });
 }
 
 /** Gives up a share, and stops the server when it was the last one. */
@@ -198,17 +203,23 @@ async function reach(folder: string, wanted: Wanted, how: Reach): Promise<Server
   let launch: Launch | undefined;
   let last: unknown;
   let { until } = how;
-  how.signal?.addEventListener('abort', () => {
-    until = Math.min(until, performance.now() + patienceMs);
-  });
+  let leaving = false;
   for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 1.5, 100)) {
     const files = await findServerFiles(folder, wanted.logger);
     const server = await runningServer(files);
     const starting = launch !== undefined && launch.end === undefined;
-    if (how.signal?.aborted && !starting) return undefined;
+    if (how.signal?.aborted && !leaving) {
+      leaving = true;
+      until = Math.min(until, performance.now() + patienceMs);
+    }
+    if (leaving && !starting) return undefined;
     if (server) {
       try {
-        if (!server.stopping && server.port > 0) return await ServerConnection.open(files, server.port);
+        if (!server.stopping && server.port > 0) {
+          const connection = await ServerConnection.open(files, server.port);
+          if (launch) wanted.logger.info('started the embedded Postgres', { folder: files.folder, port: server.port, log: files.log });
+          return connection;
+        }
       } catch (error) {
         if (!(error instanceof ConnectionCut)) throw error;
         last = error;
@@ -228,7 +239,7 @@ async function reach(folder: string, wanted: Wanted, how: Reach): Promise<Server
 
 async function launchServer(files: ServerFiles, wanted: Wanted, keepPort: boolean): Promise<Launch> {
   const bin = await binariesFor(files, wanted);
-  await removeAbandoned(files);
+  await removeAbandoned(dirname(files.dir));
   if (!(await there(join(files.data, 'PG_VERSION')))) {
     wanted.logger.info('making the data of an embedded Postgres', { dir: files.dir });
     await createData(files, bin, wanted.startTimeoutMs);

@@ -4,12 +4,12 @@
  * and npm 11 skip, and its errors come out as unhandled events.
  */
 import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, copyFile, lstat, mkdir, readdir, readFile, readlink, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, copyFile, lstat, mkdir, readdir, readFile, readlink, realpath, stat, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, isAbsolute, join, relative } from 'node:path';
 import { TaktlineError } from '../../support/taktline-error.ts';
+import { buildAside, removeAbandoned } from './build-aside.ts';
 import { type Account, access, reachable } from './server-account.ts';
 
 const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
@@ -96,29 +96,20 @@ async function runnable(root: string, account: Account | undefined): Promise<boo
   );
 }
 
-/** Copies the package once for all folders of a machine. Built aside and renamed, so that a half-made copy is never used. */
+/** Copies the package once for all folders of a machine. */
 async function copyOf(root: string, copies: string): Promise<string> {
   const about = await readFile(join(root, 'package.json'), 'utf8').catch(() => undefined);
   if (about === undefined) {
     throw new TaktlineError('EMBEDDED_POSTGRES', `${root} must be copied to ${copies}, and has no package.json that says its version.`);
   }
   const target = join(copies, `postgres-${(JSON.parse(about) as { version: string }).version}`);
+  await removeAbandoned(copies);
   if (existsSync(target)) return target;
-  const aside = `${target}.new-${randomBytes(6).toString('hex')}`;
-  try {
+  await buildAside(target, 'native', async (aside) => {
     await copyTree(join(root, 'native'), join(aside, 'native'));
     await chmod(aside, 0o755);
-    if (!(await complete(aside))) throw new Error(`${aside} cannot be completed`);
-    await rename(aside, target);
-  } catch (error) {
-    await rm(aside, { recursive: true, force: true });
-    // Whoever copied at the same time and was first has made the same.
-    if (!existsSync(target)) {
-      throw new TaktlineError('EMBEDDED_POSTGRES', `The Postgres binaries cannot be copied to ${target}: ${(error as Error).message}`, {
-        cause: error,
-      });
-    }
-  }
+    if (!(await complete(aside))) throw new TaktlineError('EMBEDDED_POSTGRES', `The Postgres binaries in ${aside} cannot be completed.`);
+  });
   return target;
 }
 

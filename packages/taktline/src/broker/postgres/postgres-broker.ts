@@ -24,7 +24,7 @@ import { Connection } from './connection.ts';
 import { Listener } from './listener.ts';
 import { laneNamed, laneNumber, QueueCursor, type Range } from './queue-cursor.ts';
 import { QueueTable } from './queue-table.ts';
-import { migrate } from './schema.ts';
+import { migrate, requireSchema } from './schema.ts';
 import { type Statements, statements } from './statements.ts';
 
 const separator = '\x1e';
@@ -41,6 +41,8 @@ export interface PostgresBrokerOptions {
   readonly queues: readonly QueueDeclaration[];
   /** Dead letters older than this are removed. */
   readonly deadLetterTtlMs: number;
+  /** False: the schema has to be there, in this release's version. Default true. */
+  readonly create?: boolean;
   /** How long a statement may take. Default 10 s. */
   readonly timeoutMs?: number;
 }
@@ -77,7 +79,8 @@ export class PostgresBroker implements Broker {
   }
 
   async #open(): Promise<void> {
-    await migrate(this.connection, this.#options.namespace);
+    if (this.#options.create === false) await requireSchema(this.connection, this.#options.namespace);
+    else await migrate(this.connection, this.#options.namespace);
     await this.queues.declare(this.#options.queues);
   }
 
@@ -136,6 +139,7 @@ export class PostgresBroker implements Broker {
     ]);
     const reply = row as ExchangeRow;
     if (request !== undefined) this.#learn(ranges, reply, request);
+    if (reply.claim === null || settlements.some(({ kind }) => kind === 'release')) this.#cursor.doubt();
     return {
       accepted: settling.accepted(reply.accepted ?? []),
       claim: reply.claim === null ? undefined : await this.#claim(reply as ClaimRow, request?.lane ?? 'usual'),

@@ -32,6 +32,7 @@ export class QueueCursor {
   /** The due time up to which scheduled jobs have been moved. */
   dueFloor = 0;
   #resetAt = 0;
+  #resetSoonest = 0;
   #resetting = false;
   #resetStarted = 0;
 
@@ -72,8 +73,9 @@ export class QueueCursor {
   advance(ranges: readonly Range[], tops: readonly (string | null)[] | null): void {
     if (this.#resetting) {
       this.#resetting = false;
-      const took = this.#now() - this.#resetStarted;
-      this.#resetAt = this.#now() + Math.max(resetEveryMs, took * resetShare);
+      const now = this.#now();
+      this.#resetSoonest = now + (now - this.#resetStarted) * resetShare;
+      this.#resetAt = Math.max(now + resetEveryMs, this.#resetSoonest);
     }
     if (tops === null) return;
     for (const [index, top] of tops.entries()) {
@@ -89,9 +91,9 @@ export class QueueCursor {
     }
   }
 
-  /** Look through everything at the next claim. */
-  reset(): void {
-    this.#resetAt = 0;
+  /** Nothing was found, or something was handed back: look through everything as soon as that is affordable again. */
+  doubt(): void {
+    this.#resetAt = this.#resetSoonest;
   }
 
   #resetWhenDue(): void {

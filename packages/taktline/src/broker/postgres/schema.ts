@@ -52,6 +52,25 @@ export async function migrate(connection: Connection, namespace: string): Promis
   });
 }
 
+/**
+ * For those who only look: a mistyped name makes no schema, and a newer command line upgrades nothing under older workers.
+ *
+ * @throws TaktlineError `BROKER_SCHEMA` when the schema is missing or of another version
+ */
+export async function requireSchema(connection: Connection, namespace: string): Promise<void> {
+  const version = await installedVersion(connection, namespace);
+  if (version === 0) {
+    throw new TaktlineError('BROKER_SCHEMA', `the database has no schema ${namespace}: no app has used that namespace here yet`);
+  }
+  const known = (await readdir(folder)).filter((name) => name.endsWith('.sql')).length;
+  if (version < known) {
+    throw new TaktlineError(
+      'BROKER_SCHEMA',
+      `schema ${namespace} has version ${version}, and this release needs ${known}: start an app or a worker of this release, which upgrades it`,
+    );
+  }
+}
+
 /** 0 when the schema is not there. */
 export async function installedVersion(connection: Connection, namespace: string): Promise<number> {
   const [table] = await connection.query<{ there: boolean }>(

@@ -22,52 +22,65 @@ declare
   v_ids text[] := string_to_array(p_ids, E'\x1e');
   v_envelopes text[] := string_to_array(p_envelopes, E'\x1e');
   v_prints text[];
-  v_won text[] := '{}';
+  v_go boolean[];
+  v_doubt boolean[];
   v_check text[] := '{}';
-  v_put text[] := '{}';
+  v_put text[];
   v_more text[];
   v_found text[];
 begin
+  -- A text that holds the separator would push its neighbours into each other's places.
+  if cardinality(v_ids) <> cardinality(p_queues) or cardinality(v_envelopes) <> cardinality(p_queues) then
+    raise invalid_parameter_value using message = 'an id or an envelope is empty or holds the record separator';
+  end if;
   if p_due is null and p_prints is null then
     insert into ready (queue, rank, id, enqueued_at, expires_at, envelope)
     select t.q, ((10 - t.p)::bigint << 56) | nextval('arrivals'), t.i, v_now, moment(t.x, v_now), t.e
     from unnest(v_ids, v_envelopes, p_queues, p_priorities, p_expires) as t(i, e, q, p, x);
   else
     v_prints := coalesce(string_to_array(p_prints, E'\x1e'), array_fill(''::text, array[cardinality(v_ids)]));
+    -- go: to be made. An id that stands twice in a batch is its first job.
+    -- doubt: an id that the engine made (a UUID of version 7) may have been sent before without a row in ids, by an
+    -- enqueue whose reply was lost; an expired one may name a job that lives still. They are looked for below.
     -- Sorted, so that two batches with the same ids wait for each other instead of dead-locking.
-    with made as (
-      insert into ids as k (id, fingerprint, expires_at)
-      select distinct on (t.i) t.i, t.f, v_now + t.k
+    with given as materialized (
+      select t.i, t.f, t.k, t.n, row_number() over (partition by t.i order by t.n) = 1 as first
       from unnest(v_ids, v_prints, p_keep) with ordinality as t(i, f, k, n)
-      where t.f <> '' order by t.i, t.n
+    ), made as (
+      insert into ids as k (id, fingerprint, expires_at)
+      select g.i, g.f, v_now + g.k from given g where g.first and g.f <> '' order by g.i
       on conflict (id) do update set fingerprint = excluded.fingerprint, expires_at = excluded.expires_at
         where k.expires_at <= v_now
-      returning k.id, xmax <> 0 as replaced
+      returning k.id, xmax <> 0 or (length(k.id) = 36 and substr(k.id, 15, 1) = '7') as doubt
     )
-    -- An id that the engine made may have been sent before without a row in ids, by an enqueue whose reply was lost;
-    -- an expired one may name a job that lives still. Both are looked for where jobs can be.
-    select coalesce(array_agg(id), '{}'), coalesce(array_agg(id) filter (where replaced or length(id) = 36), '{}')
-    into v_won, v_check from made;
+    select array_agg(g.first and (g.f = '' or m.id is not null) order by g.n),
+      array_agg(g.first and coalesce(m.doubt, false) order by g.n),
+      coalesce(array_agg(g.i) filter (where g.first and m.doubt), '{}')
+    into v_go, v_doubt, v_check
+    from given g left join made m on m.id = g.i;
 
+    -- A doubtful job with a due time goes to scheduled though it is due: the insert then waits for an unfinished one of
+    -- the same id, whose job was not due yet.
     with put as (
       insert into scheduled (id, due_at, queue, priority, enqueued_at, expires_at, envelope)
-      select t.i, moment(t.d, v_now), t.q, t.p, v_now, moment(t.x, v_now), t.e
-      from unnest(v_ids, v_envelopes, v_prints, p_queues, p_priorities, p_due, p_expires) as t(i, e, f, q, p, d, x)
-      where moment(t.d, v_now) > v_now and (t.f = '' or t.i = any (v_won))
+      select t.i, greatest(moment(t.d, v_now), v_now + 1), t.q, t.p, v_now, moment(t.x, v_now), t.e
+      from unnest(v_ids, v_envelopes, v_go, v_doubt, p_queues, p_priorities, p_due, p_expires) as t(i, e, go, doubt, q, p, d, x)
+      where t.go and t.d is not null and (t.doubt or moment(t.d, v_now) > v_now)
       order by t.i
       on conflict do nothing returning id
     ) select coalesce(array_agg(id), '{}') into v_put from put;
     with put as (
       insert into ready (queue, rank, id, enqueued_at, expires_at, envelope)
       select t.q, ((10 - t.p)::bigint << 56) | nextval('arrivals'), t.i, v_now, moment(t.x, v_now), t.e
-      from unnest(v_ids, v_envelopes, v_prints, p_queues, p_priorities, p_due, p_expires) as t(i, e, f, q, p, d, x)
-      where (t.d is null or moment(t.d, v_now) <= v_now) and (t.f = '' or t.i = any (v_won))
+      from unnest(v_ids, v_envelopes, v_go, v_doubt, p_queues, p_priorities, p_due, p_expires) as t(i, e, go, doubt, q, p, d, x)
+      where t.go and (t.d is null or (not t.doubt and moment(t.d, v_now) <= v_now))
       on conflict do nothing returning id
     ) select coalesce(array_agg(id), '{}') into v_more from put;
 
     -- The inserts above have waited for every unfinished insert of the same id, so a new snapshot sees each older job
     -- in exactly one place.
     if cardinality(v_check) > 0 then
+      delete from ended e where e.id = any (v_check) and e.expires_at <= v_now;
       select array_agg(id) into v_found from (
         select id from ended where id = any (v_check)
         union all select id from dead where id = any (v_check)
@@ -81,16 +94,16 @@ begin
         delete from scheduled where id = any (v_found) and id = any (v_put);
       end if;
     end if;
-    v_put := v_put || v_more;
 
-    -- first: an id that stands twice in one batch was made once.
-    select array_agg(case
-        when t.f = '' or (t.i = any (v_won) and t.i = any (v_put) and t.i <> all (coalesce(v_found, '{}')) and t.first = 1) then 0
-        when k.fingerprint = t.f then 1 else 2 end::smallint order by t.n)
-    into replies
-    from (select u.i, u.f, u.n, row_number() over (partition by u.i order by u.n) as first
-          from unnest(v_ids, v_prints) with ordinality as u(i, f, n)) as t
-    left join ids k on k.id = t.i;
+    if v_found is not null or cardinality(v_put) + cardinality(v_more) < cardinality(v_ids) then
+      select array_agg(case
+          when t.go and p.id is not null and t.i <> all (coalesce(v_found, '{}')) then 0
+          when t.f = '' or k.fingerprint = t.f then 1 else 2 end::smallint order by t.n)
+      into replies
+      from unnest(v_ids, v_prints, v_go) with ordinality as t(i, f, go, n)
+      left join unnest(v_put || v_more) as p(id) on p.id = t.i
+      left join ids k on k.id = t.i;
+    end if;
   end if;
   idle := exists (select 1 from workers w where w.idle and w.expires_at > v_now);
 end $$;

@@ -1,0 +1,64 @@
+/** Reads the values of options and arguments. What does not fit is refused by the option's name. */
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { InvalidArgumentError } from 'commander';
+import { type Duration, toMs } from '../support/durations.ts';
+import { CliError, exitCodes } from './exit-codes.ts';
+
+/** `'30s'`, `'5m'`, `'2h'`; a number alone is seconds, as everywhere in Celery's commands. Gives milliseconds. */
+export function parseDuration(value: string): number {
+  try {
+    return toMs((/^\d+(\.\d+)?$/.test(value) ? `${value}s` : value) as Duration, 'duration');
+  } catch {
+    throw new InvalidArgumentError('Expected a duration such as 30s, 5m, 2h or 7d; a number alone is seconds (at most 3650d).');
+  }
+}
+
+/** ISO 8601 with a zone: without one, the caller's machine and the server's would read different times. */
+export function parseTime(value: string): Date {
+  const time = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/i.test(value)
+    ? new Date(value.replace(' ', 'T'))
+    : undefined;
+  if (time === undefined || Number.isNaN(time.getTime()))
+    throw new InvalidArgumentError('Expected a time with its zone, such as 2027-01-31T08:00:00Z or 2027-01-31T09:00:00+01:00.');
+  return time;
+}
+
+/** A moment, or a duration from now. */
+export function parseTimeOrDuration(value: string): Date | number {
+  return /^\d{4}-/.test(value) ? parseTime(value) : parseDuration(value);
+}
+
+export function parseWhole(value: string): number {
+  if (!/^\d{1,9}$/.test(value)) throw new InvalidArgumentError('Expected a whole number.');
+  return Number(value);
+}
+
+/** `a,b`; the option may also be given several times. */
+export function parseNames(value: string, before: readonly string[] = []): readonly string[] {
+  const names = value.split(',').map((name) => name.trim());
+  if (names.includes('')) throw new InvalidArgumentError('Expected names, separated by commas.');
+  return [...new Set([...before, ...names])];
+}
+
+/**
+ * JSON given as itself, as `@file`, or as `-` for standard input. The error never quotes it: it may hold what the task's
+ * schema marks as sensitive.
+ */
+export async function readJson(value: string, option: string): Promise<unknown> {
+  const json = value === '-' ? await text(process.stdin) : value.startsWith('@') ? await readText(value.slice(1), option) : value;
+  try {
+    return JSON.parse(json);
+  } catch (error) {
+    const at = /position (\d+)/.exec((error as Error).message)?.[1];
+    throw new CliError(exitCodes.usage, `${option} is not JSON${at === undefined ? '' : ` (at character ${Number(at) + 1})`}`);
+  }
+}
+
+async function readText(path: string, option: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new CliError(exitCodes.usage, `${option}: ${path} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`);
+  }
+}
