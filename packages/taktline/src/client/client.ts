@@ -1,12 +1,11 @@
 /**
  * Turns calls into jobs: checks the input, encodes it once, and sends what comes together in one batch.
  */
-import { createHash } from 'node:crypto';
 import type { Broker, CancelReply, EnqueueReply, NewJob } from '../broker/broker.ts';
 import { type Duration, toMs } from '../support/durations.ts';
 import { newId } from '../support/ids.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
-import { checkHeaders, encodeEnvelope, encodeHead, toJson } from '../task/codec.ts';
+import { checkHeaders, encodeEnvelope, encodeHead, fingerprint, toJson } from '../task/codec.ts';
 import { checkJobId } from '../task/names.ts';
 import { checkPriority, longestResultTtlMs, type TaskDefinition } from '../task/task.ts';
 import { validateInput } from '../task/validate.ts';
@@ -89,27 +88,57 @@ export class Client {
     // Everything is checked before anything is sent: one bad input among many enqueues none.
     for (const [index, input] of inputs.entries()) {
       try {
-        jobs.push(await this.#job(task, input, prepared, idOf?.(input, index), dedupeFor));
+        const job = this.#job(task, input, prepared, idOf?.(input, index), dedupeFor);
+        jobs.push(job instanceof Promise ? await job : job);
       } catch (error) {
         throw error instanceof TaktlineError
           ? new TaktlineError(error.code, `input ${index} of ${inputs.length}: ${error.message}`, { cause: error.cause })
           : error;
       }
     }
-    const broker = await this.#options.broker();
-    const handles: JobHandle<Result>[] = [];
-    for (let from = 0; from < jobs.length; ) {
-      let to = from;
-      for (let bytes = 0; to < jobs.length && to - from < batchItems && bytes < batchBytes; to++)
-        bytes += (jobs[to] as NewJob).envelope.length;
-      const batch = jobs.slice(from, to);
-      const replies = await broker.enqueue(batch).catch((error: unknown) => {
-        throw from === 0 ? error : partly(error, from, jobs.length);
-      });
-      for (const [index, job] of batch.entries()) handles.push(this.#handle(task, job, replies[index] as EnqueueReply));
-      from = to;
+    const replies = await this.#sendAll(jobs);
+    const conflicts = jobs.filter((_, index) => replies[index] === 'conflict');
+    if (conflicts.length > 0) {
+      const shown = conflicts.slice(0, 3).map(({ id }) => JSON.stringify(id));
+      throw new TaktlineError(
+        'ID_CONFLICT',
+        `${conflicts.length} of ${jobs.length} ids already name jobs with another task or input (${shown.join(', ')}${conflicts.length > 3 ? ', ...' : ''}); the others were enqueued`,
+      );
     }
-    return handles;
+    return jobs.map((job) => this.#handle(task, job));
+  }
+
+  /** Sends batches, two at a time: one is packed while another is stored. */
+  async #sendAll(jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
+    const broker = await this.#options.broker();
+    const replies: EnqueueReply[] = [];
+    let from = 0;
+    let sent = 0;
+    const lane = async (): Promise<void> => {
+      while (from < jobs.length) {
+        const start = from;
+        let bytes = 0;
+        while (from < jobs.length && from - start < batchItems && bytes < batchBytes) bytes += (jobs[from++] as NewJob).envelope.length;
+        const batch = jobs.slice(start, from);
+        try {
+          for (const [index, reply] of (await broker.enqueue(batch)).entries()) replies[start + index] = reply;
+          sent += batch.length;
+        } catch (error) {
+          // The other lane ends with its batch.
+          from = jobs.length;
+          throw error;
+        }
+      }
+    };
+    const failed = (await Promise.allSettled([lane(), lane()])).find((ended) => ended.status === 'rejected');
+    if (failed === undefined) return replies;
+    const error: unknown = failed.reason;
+    if (!(error instanceof TaktlineError)) throw error;
+    throw new TaktlineError(
+      error.code,
+      `${error.message}. ${sent} of ${jobs.length} jobs are known to be enqueued; give each its id to send all of them again and make none twice`,
+      { cause: error.cause },
+    );
   }
 
   /** A handle of a job that was enqueued elsewhere. */
@@ -127,24 +156,23 @@ export class Client {
   }
 
   async #send<Result>(task: TaskDefinition, job: NewJob): Promise<JobHandle<Result>> {
-    try {
-      return this.#handle(task, job, await this.#sender.add(job, job.envelope.length));
-    } catch (error) {
+    const reply = await this.#sender.add(job, job.envelope.length).catch((error: unknown) => {
       if (!(error instanceof TaktlineError) || error.code !== 'BROKER_UNAVAILABLE') throw error;
       throw new TaktlineError(
         error.code,
         `${error.message}. Whether the job was enqueued is not known: sent again with { id: '${job.id}' } it is made once`,
         { cause: error.cause, jobId: job.id },
       );
-    }
-  }
-
-  #handle<Result>(task: TaskDefinition, job: NewJob, reply: EnqueueReply): JobHandle<Result> {
+    });
     if (reply === 'conflict') {
       throw new TaktlineError('ID_CONFLICT', `id ${JSON.stringify(job.id)} already names a job with another task or input`, {
         jobId: job.id,
       });
     }
+    return this.#handle(task, job);
+  }
+
+  #handle<Result>(task: TaskDefinition, job: NewJob): JobHandle<Result> {
     return new JobHandle(job.id, { resultKept: task.resultTtlMs > 0, waiter: this.#waiter, broker: this.#options.broker });
   }
 
@@ -160,6 +188,7 @@ export class Client {
       throw new TaktlineError('INVALID_OPTION', 'give countdown or eta, not both');
     const headers = options.headers === undefined ? undefined : checkHeaders(options.headers);
     return {
+      what: `the input of task ${JSON.stringify(task.name)}`,
       head: encodeHead({ task: task.name, inputVersion: task.inputVersion, headers }),
       job: {
         queue,
@@ -175,40 +204,51 @@ export class Client {
     };
   }
 
-  async #job(
+  /** A promise only where the schema makes one: a synchronous schema costs no turn of the loop. */
+  #job(
     task: TaskDefinition,
     input: unknown,
-    { head, job }: Prepared,
+    prepared: Prepared,
     id: string | undefined,
     dedupeFor: Duration | undefined,
-  ): Promise<NewJob> {
-    const json = toJson(input, `the input of task ${JSON.stringify(task.name)}`);
-    if (task.input !== undefined) {
-      // What is checked is what will run: a Date that JSON turns into a string is refused here, not on the worker.
-      const checked = validateInput(task, JSON.parse(json));
-      if (checked instanceof Promise) await checked;
-    } else if (input !== undefined && input !== null) {
-      throw new TaktlineError('INVALID_INPUT', `task ${JSON.stringify(task.name)} has no input schema and takes no input`);
+  ): NewJob | Promise<NewJob> {
+    const json = toJson(input, prepared.what);
+    if (task.input === undefined) {
+      if (input !== undefined && input !== null)
+        throw new TaktlineError('INVALID_INPUT', `${prepared.what}: it has no input schema and takes none`);
+      return this.#encode(task, json, prepared, id, dedupeFor);
     }
+    // What is checked is what will run: a Date that JSON turns into a string is refused here, not on the worker.
+    const checked = validateInput(task, JSON.parse(json));
+    if (checked instanceof Promise) return checked.then(() => this.#encode(task, json, prepared, id, dedupeFor));
+    return this.#encode(task, json, prepared, id, dedupeFor);
+  }
+
+  #encode(
+    task: TaskDefinition,
+    json: string,
+    { head, job, what }: Prepared,
+    id: string | undefined,
+    dedupeFor: Duration | undefined,
+  ): NewJob {
     const envelope = encodeEnvelope(head, json);
     const { payloadLimit } = this.#options;
-    if (envelope.length * 3 > payloadLimit) {
-      const bytes = Buffer.byteLength(envelope);
-      if (bytes > payloadLimit) {
-        throw new TaktlineError(
-          'PAYLOAD_TOO_LARGE',
-          `the input of task ${JSON.stringify(task.name)} has ${bytes} bytes; at most ${payloadLimit} are allowed: store it elsewhere and send a reference`,
-        );
-      }
+    // Three bytes a character is the most that UTF-8 needs, so most inputs are never measured.
+    if (envelope.length * 3 > payloadLimit && Buffer.byteLength(envelope) > payloadLimit) {
+      throw new TaktlineError(
+        'PAYLOAD_TOO_LARGE',
+        `${what} has ${Buffer.byteLength(envelope)} bytes; at most ${payloadLimit} are allowed: store it elsewhere and send a reference`,
+      );
     }
     if (id === undefined) return { id: newId(), envelope, ...job };
     const forMs = toMs(dedupeFor ?? defaultDedupeMs, 'dedupeFor');
-    const fingerprint = createHash('sha256').update(`${task.name}\0${json}`).digest('base64url').slice(0, 22);
-    return { id: checkJobId(id), envelope, ...job, unique: { fingerprint, forMs } };
+    return { id: checkJobId(id), envelope, ...job, unique: { fingerprint: fingerprint(task.name, json), forMs } };
   }
 }
 
 interface Prepared {
+  /** For errors. */
+  readonly what: string;
   readonly head: string;
   readonly job: Omit<NewJob, 'id' | 'envelope' | 'unique'>;
 }
@@ -217,9 +257,4 @@ function time(value: Date | number, name: string): number {
   const ms = typeof value === 'number' ? value : value.getTime();
   if (!Number.isFinite(ms) || ms < 0 || ms > 8.64e15) throw new TaktlineError('INVALID_OPTION', `${name} is not a valid time`);
   return Math.round(ms);
-}
-
-function partly(error: unknown, sent: number, all: number): unknown {
-  if (!(error instanceof TaktlineError)) return error;
-  return new TaktlineError(error.code, `${error.message}. The first ${sent} of ${all} jobs were enqueued before`, { cause: error.cause });
 }

@@ -2,6 +2,7 @@
  * The envelope: what travels and is stored for a job. One JSON object in one string, encoded once when the job is
  * enqueued. It carries a version, so that a later release can read what an older one wrote.
  */
+import { createHash } from 'node:crypto';
 import { TaktlineError } from '../support/taktline-error.ts';
 
 export interface Envelope {
@@ -62,6 +63,16 @@ export function toJson(value: unknown, what: string): string {
   }
   if (json === undefined) throw new TaktlineError('INVALID_INPUT', `${what} cannot be written as JSON: it is a ${typeof value}`);
   return json;
+}
+
+/** Tells whether two calls ask for the same: the same task and an equal input, in whatever order its fields stand. */
+export function fingerprint(task: string, inputJson: string): string {
+  const sorted = JSON.stringify(JSON.parse(inputJson), (_, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+  return createHash('sha256').update(`${task}\0${sorted}`).digest('base64url').slice(0, 22);
 }
 
 /** @throws TaktlineError `BAD_ENVELOPE` */
