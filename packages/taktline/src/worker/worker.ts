@@ -94,7 +94,11 @@ export class Worker {
   start(): Promise<void> {
     if (this.#stopping !== undefined)
       return Promise.reject(new TaktlineError('BROKER_CLOSED', `worker ${this.name} was stopped; make a new one`));
-    this.#starting ??= this.#start();
+    this.#starting ??= this.#start().catch((error: unknown) => {
+      // The next call tries again.
+      this.#starting = undefined;
+      throw error;
+    });
     return this.#starting;
   }
 

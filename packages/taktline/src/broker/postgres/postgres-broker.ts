@@ -3,6 +3,8 @@
  * one statement and one round trip; this file packs batches into its arguments and reads the reply. Lists of texts
  * travel joined by the record separator: splitting one long text costs less than parsing an array on either side.
  */
+
+import { TaktlineError } from '../../support/taktline-error.ts';
 import type {
   Broker,
   CancelReply,
@@ -22,7 +24,7 @@ import type {
 } from '../broker.ts';
 import { Connection } from './connection.ts';
 import { Listener } from './listener.ts';
-import { laneNamed, laneNumber, QueueCursor, type Range } from './queue-cursor.ts';
+import { laneNamed, laneNumber, QueueCursor } from './queue-cursor.ts';
 import { QueueTable } from './queue-table.ts';
 import { migrate, requireSchema } from './schema.ts';
 import { type Statements, statements } from './statements.ts';
@@ -53,6 +55,8 @@ export class PostgresBroker implements Broker {
   readonly statements: Statements;
   readonly queues: QueueTable;
   readonly #cursor = new QueueCursor();
+  /** By worker: how often it has asked what it misses; exchanges sent before the last time do nothing. */
+  readonly #epochs = new Map<string, number>();
   readonly #listeners = new Set<Listener>();
   #opening: Promise<void> | undefined;
   #notifying: Promise<void> | undefined;
@@ -119,27 +123,33 @@ export class PostgresBroker implements Broker {
 
   async leave(worker: string): Promise<void> {
     await this.connection.query(this.statements.leave, [worker]);
+    this.#epochs.delete(worker);
   }
 
   async exchange(worker: string, settlements: readonly Settlement[], request: ClaimRequest | undefined): Promise<ExchangeReply> {
     const settling = await this.#pack(settlements);
-    const ranges =
-      request === undefined ? [] : this.#cursor.ranges(await this.queues.numbers(request.queues), request.lane, request.lowestFirst);
+    for (const { queue, rank } of settling.handedBack) this.#cursor.handedBack(queue, rank);
+    const look =
+      request === undefined ? undefined : this.#cursor.look(await this.queues.numbers(request.queues), request.lane, request.lowestFirst);
+    const ranges = look?.ranges ?? [];
     const [row] = await this.connection.query<ExchangeRow>(this.statements.exchange, [
       worker,
+      this.#epochs.get(worker) ?? 0,
       ...settling.values,
       array(ranges.map((range) => range.queue)),
       array(ranges.map((range) => range.from)),
       array(ranges.map((range) => range.to)),
+      look?.again === true ? array(ranges.map((range) => range.start)) : null,
       request?.limit ?? 0,
       claimBytes,
       laneNumber(request?.lane ?? 'usual'),
-      this.#cursor.dueFloor,
+      look?.dueFloor ?? 0,
       request?.idle === true ? true : null,
     ]);
     const reply = row as ExchangeRow;
-    if (request !== undefined) this.#learn(ranges, reply, request);
-    if (reply.claim === null || settlements.some(({ kind }) => kind === 'release')) this.#cursor.doubt();
+    for (const { queue, rank } of settling.handedBack) this.#cursor.handedBack(queue, rank);
+    if (look !== undefined) this.#cursor.learn(look, { tops: reply.floors, dueFloor: Number(reply.due_floor), lookedMs: reply.looked });
+    if (reply.idle === true) this.#wake('j');
     return {
       accepted: settling.accepted(reply.accepted ?? []),
       claim: reply.claim === null ? undefined : await this.#claim(reply as ClaimRow, request?.lane ?? 'usual'),
@@ -175,7 +185,9 @@ export class PostgresBroker implements Broker {
   }
 
   async missing(worker: string, known: readonly string[]): Promise<readonly Claim[]> {
-    const rows = await this.connection.query<StoredClaimRow>(this.statements.missing, [worker, array(known)]);
+    const epoch = (this.#epochs.get(worker) ?? 0) + 1;
+    this.#epochs.set(worker, epoch);
+    const rows = await this.connection.query<StoredClaimRow>(this.statements.missing, [worker, array(known), epoch]);
     return Promise.all(rows.map((row) => this.#storedClaim(row)));
   }
 
@@ -185,7 +197,7 @@ export class PostgresBroker implements Broker {
   }
 
   async tidy(): Promise<boolean> {
-    const [row] = await this.connection.query<{ tidy: boolean }>(this.statements.tidy, [Date.now() - this.#options.deadLetterTtlMs]);
+    const [row] = await this.connection.query<{ tidy: boolean }>(this.statements.tidy, [this.#options.deadLetterTtlMs]);
     return row?.tidy === true;
   }
 
@@ -216,7 +228,9 @@ export class PostgresBroker implements Broker {
   async cancel(ids: readonly string[]): Promise<readonly CancelReply[]> {
     await this.open();
     const [row] = await this.connection.query<{ replies: string[] | null; workers: string[] | null }>(this.statements.cancel, [[...ids]]);
-    for (const worker of new Set(row?.workers ?? [])) await this.connection.query(this.statements.notify, [this.#channel, `w${worker}`]);
+    // Done already, and the workers hear of it with their next pulse at the latest: a lost notification changes nothing.
+    for (const worker of new Set(row?.workers ?? []))
+      await this.connection.query(this.statements.notify, [this.#channel, `w${worker}`]).catch(() => undefined);
     return (row?.replies ?? []).map((reply) => cancelReplies.get(reply) ?? 'unknown');
   }
 
@@ -284,29 +298,31 @@ export class PostgresBroker implements Broker {
       });
   }
 
-  #learn(ranges: readonly Range[], reply: ExchangeRow, request: ClaimRequest): void {
-    this.#cursor.advance(ranges, request.lane === 'usual' ? reply.floors : null);
-    this.#cursor.dueFloor = Number(reply.due_floor);
-  }
-
   async #pack(settlements: readonly Settlement[]): Promise<PackedSettlements> {
     if (settlements.length === 0) return nothingSettled;
     const claims = new Map<string, { readonly at: number; readonly bits: string[] }>();
-    for (const { job } of settlements) {
+    const once: Settlement[] = [];
+    for (const settlement of settlements) {
+      const { job } = settlement;
       let entry = claims.get(job.claim);
       if (entry === undefined) {
         entry = { at: claims.size + 1, bits: [] };
         claims.set(job.claim, entry);
       }
+      // A job that stands twice in a batch is settled by the first.
+      if (entry.bits[job.position] === '1') continue;
       while (entry.bits.length <= job.position) entry.bits.push('0');
       entry.bits[job.position] = '1';
+      once.push(settlement);
     }
+    const first = new Set(once);
     const atOf = (job: ClaimedJob) => (claims.get(job.claim) as { at: number }).at;
-    const ends = settlements.filter((settlement) => settlement.kind === 'end');
-    const moves = settlements.filter((settlement) => settlement.kind !== 'end');
+    const ends = once.filter((settlement) => settlement.kind === 'end');
+    const moves = once.filter((settlement) => settlement.kind !== 'end');
     const kept = ends.filter((settlement) => settlement.keepMs > 0);
     const queueNumbers = await this.queues.numbers(kept.map(({ job }) => job.queue));
-    const moved = moves.length === 0 ? null : JSON.stringify(await Promise.all(moves.map((move) => this.#move(move, atOf(move.job)))));
+    const moveQueues = await this.queues.numbers(moves.map(({ job }) => job.queue));
+    const packed = moves.map((move, index) => packMove(move, atOf(move.job), moveQueues[index] as number));
     return {
       values: [
         array([...claims.keys()]),
@@ -324,28 +340,13 @@ export class PostgresBroker implements Broker {
               join(kept, ({ result }) => result ?? ''),
               kept.some(({ past }) => past !== undefined) ? join(kept, ({ past }) => past ?? '') : null,
             ]),
-        moved,
+        packed.length === 0 ? null : JSON.stringify(packed),
       ],
-      accepted: (masks) => settlements.map(({ job }) => masks[atOf(job) - 1]?.[job.position] === '1'),
-    };
-  }
-
-  async #move(settlement: Exclude<Settlement, { kind: 'end' }>, at: number): Promise<Record<string, unknown>> {
-    const { job, kind } = settlement;
-    const [queue] = await this.queues.numbers([job.queue]);
-    return {
-      at,
-      position: job.position,
-      kind,
-      id: job.id,
-      queue,
-      rank: job.rank,
-      enqueued: job.enqueuedAt,
-      envelope: job.envelope,
-      past: settlement.past ?? job.past,
-      ...(kind === 'release' ? { lane: laneNumber(settlement.lane), expires: job.expiresAt } : {}),
-      ...(kind === 'reschedule' ? { delay: settlement.delayMs } : {}),
-      ...(kind === 'bury' ? { task: settlement.task, code: settlement.code, message: settlement.message } : {}),
+      accepted: (masks) =>
+        settlements.map((settlement) => first.has(settlement) && masks[atOf(settlement.job) - 1]?.[settlement.job.position] === '1'),
+      handedBack: moves.flatMap((move, index) =>
+        move.kind === 'release' && move.lane === 'usual' ? [{ queue: moveQueues[index] as number, rank: move.job.rank }] : [],
+      ),
     };
   }
 
@@ -406,6 +407,8 @@ type ExchangeRow = Record<string, unknown> &
     readonly taken: number;
     readonly due_floor: string;
     readonly next_due: string | null;
+    readonly looked: number | null;
+    readonly idle: boolean | null;
   };
 
 type StoredClaimRow = Record<string, unknown> &
@@ -418,12 +421,14 @@ type StoredClaimRow = Record<string, unknown> &
   };
 
 interface PackedSettlements {
-  /** The second to the thirteenth argument of exchange(). */
+  /** The third to the fourteenth argument of exchange(). */
   readonly values: readonly unknown[];
   accepted(masks: readonly string[]): readonly boolean[];
+  /** Places in queues to which jobs go back. */
+  readonly handedBack: readonly { readonly queue: number; readonly rank: string }[];
 }
 
-const nothingSettled: PackedSettlements = { values: Array.from({ length: 12 }, () => null), accepted: () => [] };
+const nothingSettled: PackedSettlements = { values: Array.from({ length: 12 }, () => null), accepted: () => [], handedBack: [] };
 const replies: readonly EnqueueReply[] = ['created', 'duplicate', 'conflict'];
 const cancelReplies = new Map<string, CancelReply>([
   ['d', 'done'],
@@ -435,6 +440,33 @@ const endedStates = new Map<string, EndedJob['state']>([
   ['c', 'cancelled'],
   ['x', 'expired'],
 ]);
+
+function packMove(settlement: Exclude<Settlement, { kind: 'end' }>, at: number, queue: number): Record<string, unknown> {
+  const { job, kind } = settlement;
+  const past = settlement.past ?? job.past;
+  if (past?.includes(separator) === true) throw new TaktlineError('INVALID_INPUT', 'a past holds the record separator');
+  return {
+    at,
+    position: job.position,
+    kind,
+    id: job.id,
+    queue,
+    rank: job.rank,
+    enqueued: job.enqueuedAt,
+    envelope: job.envelope,
+    past,
+    ...(kind === 'bury' ? {} : { expires: job.expiresAt }),
+    ...(kind === 'release' ? { lane: laneNumber(settlement.lane) } : {}),
+    ...(kind === 'reschedule' ? { delay: settlement.delayMs } : {}),
+    // A dead letter is the last resort: what it says must not keep it from being stored.
+    ...(kind === 'bury' ? { task: storable(settlement.task), code: storable(settlement.code), message: storable(settlement.message) } : {}),
+  };
+}
+
+/** Without what Postgres takes into no text: NUL, and half of a surrogate pair. */
+function storable(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '\ufffd');
+}
 
 function join<Item>(items: readonly Item[], text: (item: Item) => string): string {
   let joined = '';

@@ -16,7 +16,7 @@ export function openHeartbeat(options: HeartbeatSpec['options']): HeartbeatLink 
   const schema = quoted(String(namespace));
   const renew = {
     name: 'tl_renew',
-    text: `update ${schema}.workers set expires_at = ${schema}.now_ms() + lease_ms where id = $1 returning 1 as renewed`,
+    text: `update ${schema}.workers set expires_at = ${schema}.now_ms() + lease_ms where id = $1 and expires_at > 0 returning 1 as renewed`,
   };
   return {
     renew: async () => (await connection.query(renew, [worker])).length === 1,

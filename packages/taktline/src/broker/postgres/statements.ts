@@ -20,24 +20,19 @@ export function statements(namespace: string) {
     ),
     queues: make('queues', `select id, name, priority from ${s}.queues`),
     enqueue: call('enqueue', 8),
-    exchange: call('exchange', 21),
+    exchange: call('exchange', 23),
     pulse: call('pulse', 3),
     recover: call('recover', 1),
     tidy: call('tidy', 1),
     cancel: call('cancel', 1),
     find: call('find', 1),
-    missing: make('missing', `select * from ${s}.claims where worker = $1 and id <> all ($2::bigint[]) order by id`),
+    leave: call('leave', 1),
+    missing: call('missing', 3),
     notify: make('notify', 'select pg_notify($1, $2)'),
     join: make(
       'join',
       `insert into ${s}.workers (name, info, lease_ms, started_at, expires_at)
        values ($1, $2, $3, ${s}.now_ms(), ${s}.now_ms() + $3::int) returning id`,
-    ),
-    // An expired lease without claims is removed by the next recovery; leaving just lets the lease run out now.
-    leave: make(
-      'leave',
-      `with gone as (delete from ${s}.workers w where w.id = $1 and not exists (select 1 from ${s}.claims c where c.worker = w.id) returning 1)
-       update ${s}.workers set expires_at = 0, idle = false where id = $1 and not exists (select 1 from gone)`,
     ),
     ended: make(
       'ended',

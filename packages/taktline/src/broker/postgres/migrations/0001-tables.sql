@@ -42,7 +42,8 @@ create index scheduled_due on scheduled (due_at);
 create index scheduled_expiry on scheduled (expires_at) where expires_at is not null;
 alter table scheduled alter column envelope set storage external;
 
--- Workers that live. A lease is the worker's: it holds for all of its claims while expires_at is renewed.
+-- Workers that live. A lease is the worker's: it holds for all of its claims while expires_at is renewed. At 0 the worker
+-- was taken for dead, or has left, and its lease is not renewed any more. epoch: see missing().
 create table workers (
   id bigint generated always as identity primary key,
   name text not null,
@@ -50,7 +51,8 @@ create table workers (
   lease_ms integer not null,
   started_at bigint not null,
   expires_at bigint not null,
-  idle boolean not null default false
+  idle boolean not null default false,
+  epoch integer not null default 0
 ) with (fillfactor = 50);
 
 -- One row a claimed batch. The batch is never rewritten; `open` has a bit for each job that is not settled yet.

@@ -132,21 +132,26 @@ begin
 end $$;
 
 -- Settles what a worker has finished and claims what it wants next.
+-- A worker that was taken for dead, or that has asked since for what it misses (p_epoch), changes nothing. The lock, which
+-- ends with the transaction, lets recover(), leave() and missing() wait until no exchange of the worker is under way:
+-- else one that commits late would leave a claim that nobody knows.
 -- Settling: p_claims with, for each, a mask of the jobs that are settled (p_masks). p_end_*: jobs that ended, one entry
 -- each; p_end_at is the index into p_claims. p_moves: the rare outcomes (reschedule, release, bury), as JSON.
 -- A bit is accepted only if the claim is still this worker's and the bit is open; `accepted` returns what was.
--- Claiming: walks the given ranges of the ready index in their order until p_limit jobs or p_bytes are reached.
+-- Claiming: walks the given ranges of the ready index in their order until p_limit jobs or p_bytes are reached. When they
+-- are empty and p_starts is given, it looks in front of them too; `looked` says how many milliseconds that took.
+-- idle: jobs wait again, and another worker sleeps.
 create function exchange(
-  p_worker bigint,
+  p_worker bigint, p_epoch integer,
   p_claims bigint[], p_masks text[],
   p_end_at integer[], p_end_position integer[], p_end_ids text, p_end_states text, p_end_queues smallint[],
   p_end_enqueued bigint[], p_end_keep bigint[], p_end_results text, p_end_pasts text,
   p_moves jsonb,
-  p_queues smallint[], p_from bigint[], p_to bigint[], p_limit integer, p_bytes integer, p_lane smallint,
+  p_queues smallint[], p_from bigint[], p_to bigint[], p_starts bigint[], p_limit integer, p_bytes integer, p_lane smallint,
   p_due_floor bigint, p_idle boolean,
   out accepted text[], out now bigint, out claim bigint, out size integer, out ids text, out envelopes text, out pasts text,
   out queues text, out ranks text, out enqueued text, out expires text, out floors bigint[], out taken integer,
-  out due_floor bigint, out next_due bigint
+  out due_floor bigint, out next_due bigint, out looked double precision, out idle boolean
 ) language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$
@@ -154,7 +159,13 @@ declare
   v_now constant bigint := now_ms();
   v_open varbit;
   v_mask varbit;
+  v_cancels varbit;
   v_accepted varbit[] := '{}';
+  v_cancelled varbit[] := '{}';
+  v_results text[];
+  v_pasts text[];
+  v_from bigint[] := p_from;
+  v_since timestamptz;
   v_left integer := p_limit;
   v_bytes bigint := p_bytes;
   v_rows tid[];
@@ -164,14 +175,21 @@ declare
   r record;
 begin
   now := v_now;
+  taken := 0;
+  due_floor := p_due_floor;
+  perform pg_advisory_xact_lock_shared(hashtextextended(current_schema(), p_worker));
+  if not exists (select 1 from workers w where w.id = p_worker and w.expires_at > 0 and w.epoch <= p_epoch) then return; end if;
+
   for i in 1 .. coalesce(cardinality(p_claims), 0) loop
-    select c.open into v_open from claims c where c.id = p_claims[i] and c.worker = p_worker for update;
+    select c.open, c.cancels into v_open, v_cancels from claims c where c.id = p_claims[i] and c.worker = p_worker for update;
     if not found then
       v_accepted := v_accepted || B''::varbit;
+      v_cancelled := v_cancelled || null::varbit;
       continue;
     end if;
     v_mask := v_open & rpad(p_masks[i], length(v_open), '0')::varbit;
     v_accepted := v_accepted || v_mask;
+    v_cancelled := v_cancelled || v_cancels;
     if v_mask = v_open then
       delete from claims c where c.id = p_claims[i];
     else
@@ -181,23 +199,34 @@ begin
   accepted := v_accepted::text[];
 
   if p_end_ids is not null then
+    v_results := string_to_array(p_end_results, E'\x1e');
+    v_pasts := string_to_array(p_end_pasts, E'\x1e');
+    -- A text that holds the separator would push its neighbours into each other's places.
+    if cardinality(v_results) > cardinality(p_end_at) or cardinality(v_pasts) > cardinality(p_end_at) then
+      raise invalid_parameter_value using message = 'a result or a past holds the record separator';
+    end if;
     insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, result, past)
     select t.i, t.s::"char", t.q, t.e, v_now, v_now + t.k, nullif(t.r, ''), nullif(t.p, '')
     from unnest(p_end_at, p_end_position, string_to_array(p_end_ids, E'\x1e'), string_to_array(p_end_states, null), p_end_queues,
-        p_end_enqueued, p_end_keep, string_to_array(p_end_results, E'\x1e'), string_to_array(p_end_pasts, E'\x1e'))
+        p_end_enqueued, p_end_keep, v_results, v_pasts)
       as t(a, b, i, s, q, e, k, r, p)
     where t.k > 0 and length(v_accepted[t.a]) > 0 and get_bit(v_accepted[t.a], t.b) = 1;
   end if;
 
   if p_moves is not null then
     for r in
-      select m.* from jsonb_to_recordset(p_moves) as m(at int, position int, kind text, id text, queue smallint, rank bigint, lane smallint,
+      select m.*, coalesce(get_bit(v_cancelled[m.at], m.position) = 1, false) as cancelled
+      from jsonb_to_recordset(p_moves) as m(at int, position int, kind text, id text, queue smallint, rank bigint, lane smallint,
         delay bigint, enqueued bigint, expires bigint, task text, code text, message text, envelope text, past text)
       where length(v_accepted[m.at]) > 0 and get_bit(v_accepted[m.at], m.position) = 1
     loop
       if r.kind = 'bury' then
         insert into dead (id, queue, priority, task, code, message, enqueued_at, died_at, envelope, past)
         values (r.id, r.queue, 10 - ((r.rank >> 56) & 15), r.task, r.code, r.message, r.enqueued, v_now, r.envelope, r.past);
+      elsif r.cancelled then
+        -- Its cancellation was asked for while it ran: it does not go back.
+        insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, past)
+        values (r.id, 'c', r.queue, r.enqueued, v_now, v_now + 3600000, r.past);
       elsif r.kind = 'reschedule' and r.delay > 0 then
         insert into scheduled (id, due_at, queue, priority, enqueued_at, expires_at, envelope, past)
         values (r.id, v_now + r.delay, r.queue, 10 - ((r.rank >> 56) & 15), r.enqueued, r.expires, r.envelope, r.past);
@@ -209,55 +238,65 @@ begin
           r.id, r.enqueued, r.expires, r.envelope, r.past);
       end if;
     end loop;
+    idle := exists (select 1 from workers w where w.idle and w.expires_at > v_now and w.id <> p_worker);
   end if;
 
-  taken := 0;
-  due_floor := p_due_floor;
   if v_left > 0 then
     select p.floor, p.next_due into due_floor, next_due from promote(p_due_floor) p;
-    for i in 1 .. cardinality(p_queues) loop
-      select array_agg(w.c), max(w.r), max(w.total), count(*) into v_rows, v_top, v_read, v_n from (
-        select s.c, s.r, sum(s.n) over (order by s.r rows unbounded preceding) as total, s.n from (
-          select y.ctid as c, y.rank as r, octet_length(y.envelope) as n from ready y
-          where y.queue = p_queues[i] and y.rank > p_from[i] and y.rank < p_to[i]
-          order by y.rank limit v_left for update skip locked
-        ) s
-      ) w where w.total <= v_bytes or (taken = 0 and w.total = w.n);
-      continue when v_n = 0;
-      floors[i] := v_top;
-      taken := taken + v_n;
-      v_left := v_left - v_n;
-      v_bytes := v_bytes - v_read;
-      with got as materialized (
-        delete from ready y where y.ctid = any (v_rows)
-        returning y.rank, y.id, y.enqueued_at, y.expires_at, y.envelope, y.past
-      ), late as (
-        insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, past)
-        select g.id, 'x', p_queues[i], g.enqueued_at, v_now, v_now + 3600000, g.past from got g where g.expires_at <= v_now
-      )
-      select count(*) as n,
-        string_agg(g.id, E'\x1e') as ids, string_agg(g.envelope, E'\x1e') as envelopes,
-        string_agg(p_queues[i]::text, E'\x1e') as queues, string_agg(g.rank::text, E'\x1e') as ranks,
-        string_agg(g.enqueued_at::text, E'\x1e') as enqueued,
-        case when count(g.past) > 0 then string_agg(coalesce(g.past, ''), E'\x1e') end as pasts,
-        case when count(g.expires_at) > 0 then string_agg(coalesce(g.expires_at::text, ''), E'\x1e') end as expires
-      into r from (select * from got where got.expires_at is null or got.expires_at > v_now order by got.rank) g;
-      continue when r.n = 0;
-      if size is null then
-        size := r.n; ids := r.ids; envelopes := r.envelopes; queues := r.queues; ranks := r.ranks;
-        enqueued := r.enqueued; pasts := r.pasts; expires := r.expires;
-      else
-        if pasts is not null or r.pasts is not null then
-          pasts := coalesce(pasts, repeat(E'\x1e', size - 1)) || E'\x1e' || coalesce(r.pasts, repeat(E'\x1e', r.n::int - 1));
+    for v_look in 1 .. 2 loop
+      for i in 1 .. cardinality(p_queues) loop
+        select array_agg(w.c), max(w.r), max(w.total), count(*) into v_rows, v_top, v_read, v_n from (
+          select s.c, s.r, sum(s.n) over (order by s.r rows unbounded preceding) as total, s.n from (
+            select y.ctid as c, y.rank as r, octet_length(y.envelope) as n from ready y
+            where y.queue = p_queues[i] and y.rank > v_from[i] and y.rank < p_to[i]
+            order by y.rank limit v_left for update skip locked
+          ) s
+        ) w where w.total <= v_bytes or (taken = 0 and w.total = w.n);
+        continue when v_n = 0;
+        floors[i] := v_top;
+        taken := taken + v_n;
+        v_left := v_left - v_n;
+        v_bytes := v_bytes - v_read;
+        with got as materialized (
+          delete from ready y where y.ctid = any (v_rows)
+          returning y.rank, y.id, y.enqueued_at, y.expires_at, y.envelope, y.past
+        ), late as (
+          insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, past)
+          select g.id, 'x', p_queues[i], g.enqueued_at, v_now, v_now + 3600000, g.past from got g where g.expires_at <= v_now
+        )
+        select count(*) as n,
+          string_agg(g.id, E'\x1e') as ids, string_agg(g.envelope, E'\x1e') as envelopes,
+          string_agg(p_queues[i]::text, E'\x1e') as queues, string_agg(g.rank::text, E'\x1e') as ranks,
+          string_agg(g.enqueued_at::text, E'\x1e') as enqueued,
+          case when count(g.past) > 0 then string_agg(coalesce(g.past, ''), E'\x1e') end as pasts,
+          case when count(g.expires_at) > 0 then string_agg(coalesce(g.expires_at::text, ''), E'\x1e') end as expires
+        into r from (select * from got where got.expires_at is null or got.expires_at > v_now order by got.rank) g;
+        if r.n > 0 then
+          if size is null then
+            size := r.n; ids := r.ids; envelopes := r.envelopes; queues := r.queues; ranks := r.ranks;
+            enqueued := r.enqueued; pasts := r.pasts; expires := r.expires;
+          else
+            if pasts is not null or r.pasts is not null then
+              pasts := coalesce(pasts, repeat(E'\x1e', size - 1)) || E'\x1e' || coalesce(r.pasts, repeat(E'\x1e', r.n::int - 1));
+            end if;
+            if expires is not null or r.expires is not null then
+              expires := coalesce(expires, repeat(E'\x1e', size - 1)) || E'\x1e' || coalesce(r.expires, repeat(E'\x1e', r.n::int - 1));
+            end if;
+            size := size + r.n; ids := ids || E'\x1e' || r.ids; envelopes := envelopes || E'\x1e' || r.envelopes;
+            queues := queues || E'\x1e' || r.queues; ranks := ranks || E'\x1e' || r.ranks; enqueued := enqueued || E'\x1e' || r.enqueued;
+          end if;
         end if;
-        if expires is not null or r.expires is not null then
-          expires := coalesce(expires, repeat(E'\x1e', size - 1)) || E'\x1e' || coalesce(r.expires, repeat(E'\x1e', r.n::int - 1));
-        end if;
-        size := size + r.n; ids := ids || E'\x1e' || r.ids; envelopes := envelopes || E'\x1e' || r.envelopes;
-        queues := queues || E'\x1e' || r.queues; ranks := ranks || E'\x1e' || r.ranks; enqueued := enqueued || E'\x1e' || r.enqueued;
+        exit when v_left <= 0 or v_bytes <= 0;
+      end loop;
+      exit when v_look = 2 or taken > 0 or p_starts is null;
+      -- Empty, as far as the floors can tell: what was handed back or committed late lies in front of them.
+      v_since := clock_timestamp();
+      v_from := p_starts;
+      if p_due_floor > 0 then
+        select p.floor, p.next_due into due_floor, next_due from promote(0) p;
       end if;
-      exit when v_left <= 0 or v_bytes <= 0;
     end loop;
+    looked := extract(epoch from clock_timestamp() - v_since) * 1000;
     if size is not null then
       insert into claims as c (worker, lane, size, claimed_at, open, ids, queues, ranks, enqueued, expires, pasts, envelopes)
       values (p_worker, p_lane, size, v_now, repeat('1', size)::varbit, ids, queues, ranks, enqueued, expires, pasts, envelopes)
