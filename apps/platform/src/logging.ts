@@ -2,7 +2,7 @@
  * The process's log: pino, readable on a terminal and JSON lines anywhere else, on standard error. Fields that could
  * hold an address, a name or a secret are masked here too, though nothing should send them.
  */
-import { pino } from 'pino';
+import { pino, stdTimeFunctions } from 'pino';
 import { PinoPretty } from 'pino-pretty';
 import type { Logger } from 'taktline';
 import type { PlatformLogLevel } from './settings.ts';
@@ -19,10 +19,19 @@ export interface LogOptions {
 }
 
 export function createLogger({ level, stream = process.stderr, pretty = process.stderr.isTTY }: LogOptions): Logger {
-  const destination = pretty
-    ? PinoPretty({ destination: stream, sync: true, singleLine: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss' })
-    : stream;
-  const log = pino({ level, redact: { paths: masked.flatMap((field) => [field, `*.${field}`]), censor: '[masked]' } }, destination);
+  const destination = pretty ? PinoPretty({ destination: stream, sync: true, singleLine: true, translateTime: 'SYS:HH:MM:ss' }) : stream;
+  const log = pino(
+    {
+      level,
+      // The same names as the engine's own log has.
+      base: null,
+      messageKey: 'message',
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: masked.flatMap((field) => [field, `*.${field}`]), censor: '[masked]' },
+    },
+    destination,
+  );
   return {
     debug: (message, fields = {}) => log.debug(fields, message),
     info: (message, fields = {}) => log.info(fields, message),

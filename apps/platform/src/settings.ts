@@ -184,7 +184,7 @@ function readValues(env: Readonly<Record<string, string | undefined>>, problems:
     if (result.success && result.data !== undefined) values[name] = result.data;
     else problems.push(`${name}${show ? ` is ${JSON.stringify(text.slice(0, 60))}` : ''}: expected ${expected}`);
   }
-  return values as Values;
+  return values;
 }
 
 /** Nobody gets an embedded database, or a mailbox that swallows mail, by mistake. */

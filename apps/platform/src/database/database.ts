@@ -27,7 +27,7 @@ export interface DatabaseOptions {
 export function openDatabase({ url, connections = 10, onIdleError = () => {} }: DatabaseOptions): PlatformDatabase {
   const pool = new pg.Pool({
     Client: class extends pg.Client {
-      constructor(config: pg.ClientConfig) {
+      constructor(config?: pg.ClientConfig) {
         super({ ...config, connectionString: url() });
       }
     },
@@ -35,7 +35,6 @@ export function openDatabase({ url, connections = 10, onIdleError = () => {} }: 
     application_name: 'taktline-platform',
     connectionTimeoutMillis: 10_000,
     query_timeout: 30_000,
-    statement_timeout: 30_000,
     keepAlive: true,
   });
   // Without a listener, a server that restarts would end this process.

@@ -3,6 +3,7 @@
  * the note of it in the record. Single mails and batches both go through here.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'taktline';
 import type { SuppressionReason, TemplateContext } from '../database/tables.ts';
 import type { DeliveryClaim, DeliveryRecords } from './delivery-records.ts';
 import type { DeliveryOutcome, MailSender } from './mailer.ts';
@@ -23,6 +24,7 @@ export interface DeliveryAttempt {
   readonly context: TemplateContext;
   readonly sender: MailSender;
   readonly signal: AbortSignal;
+  readonly log: Logger;
   /** No attempt of this job follows: what is refused for now counts as failed. */
   readonly last: boolean;
 }
@@ -42,6 +44,7 @@ export async function deliver(deps: DeliveryDeps, attempt: DeliveryAttempt): Pro
   try {
     const result = await decide(deps, attempt);
     await note(deps, attempt, result);
+    tell(attempt, result);
     return result;
   } catch (error) {
     if (attempt.signal.aborted) await noteStopped(deps, attempt);
@@ -92,6 +95,13 @@ async function note(deps: DeliveryDeps, { claim, last }: DeliveryAttempt, result
     case 'invalid':
       await deps.records.report(claim, { status: 'failed', reason: result.reason, mayRetry: false });
   }
+}
+
+/** One line for people who watch. It names the record, never the person. */
+function tell({ claim, log }: DeliveryAttempt, result: DeliveryResult): void {
+  const fields = { record: claim.id, template: claim.record.template };
+  if (result.kind === 'sent') log.info('email sent', { ...fields, reply: result.reply.code });
+  else log.warn(`email ${result.kind}`, { ...fields, reason: result.reason });
 }
 
 /** The job was stopped while the mail was on its way: a cancelled one stays away, any other comes back. */

@@ -49,7 +49,7 @@ export const sendBulkInput = z.strictObject({
   /** Names the campaign: a list sent twice under one id reaches everybody once. Default: the job's id. */
   id: recordIdSchema.optional(),
   /** Which part of the list this is, when it was cut into several jobs (see bulk-list.ts). */
-  part: z.int().min(0).default(0),
+  part: z.int().min(0).max(20_000).default(0),
   emails: z.array(bulkRecipientSchema).min(1),
   template: templateNameSchema,
   context: contextSchema.default({}),

@@ -7,11 +7,19 @@ import type { PlatformDatabase } from '../database/database.ts';
 import { cutList } from './bulk-list.ts';
 import { DeliveryRecords } from './delivery-records.ts';
 import { EmailBatches } from './email-batches.ts';
-import { type BulkRecipient, retryFailedInput, type SendBulkInput, sendBatchInput, sendBulkInput, sendEmailInput } from './email-input.ts';
+import {
+  type BulkRecipient,
+  retryFailedInput,
+  type SendBulkInput,
+  type SendEmailInput,
+  sendBatchInput,
+  sendBulkInput,
+  sendEmailInput,
+} from './email-input.ts';
 import type { Mailer } from './mailer.ts';
-import { isAliveState, retryFailed } from './retry-failed.ts';
+import { isAliveState, retryFailed, sendJobId } from './retry-failed.ts';
 import { sendBatch, sendBulk } from './send-bulk.ts';
-import { sendOne } from './send-one.ts';
+import { newDelivery, sendOne } from './send-one.ts';
 import { Suppressions } from './suppressions.ts';
 import type { Templates } from './templates.ts';
 import type { UnsubscribeLinks } from './unsubscribe.ts';
@@ -35,7 +43,7 @@ export function emailTasks(app: App, deps: EmailDeps) {
   const records = new DeliveryRecords(deps.database);
   const suppressions = new Suppressions(deps.database);
   const batches = new EmailBatches(deps.database);
-  const jobState = async (jobId: string) => (await app.inspector.job(jobId))?.state;
+  const jobState = (jobId: string) => app.handle(jobId).status();
   const shared = { ...deps, records, suppressions, isAlive: async (jobId: string) => isAliveState(await jobState(jobId)) };
   const bulk = {
     ...shared,
@@ -117,6 +125,19 @@ export function emailTasks(app: App, deps: EmailDeps) {
     retryFailed: retryFailedTask,
     records,
     suppressions,
+    /**
+     * Enqueues one mail under a job id that follows from its record, so that asking twice makes one job, and notes the
+     * record as queued. The note comes second and may fail: the job makes the record itself.
+     *
+     * @throws TaktlineError `ID_CONFLICT` when the record's id was used for another mail
+     */
+    async enqueueRecord(input: SendEmailInput, { urgent = false } = {}) {
+      const { email, template, context } = input;
+      const handle = await (urgent ? sendUrgent : sendEmail).applyAsync(input, { id: sendJobId(email.id, 1) });
+      const delivery = newDelivery(urgent ? 'urgent' : 'normal', { email, template, context }, deps.mailFrom);
+      await records.noteQueued(delivery, handle.id).catch(() => app.logger.warn('a queued email could not be noted', { record: email.id }));
+      return handle;
+    },
     /**
      * Enqueues email.sendBulk for a list of any length, in as many jobs as it takes.
      *

@@ -8,7 +8,7 @@ import { createMailer, type OutgoingMail } from './mailer.ts';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 async function start(script: SmtpScript = {}, settings: Partial<SmtpSettings> = {}) {

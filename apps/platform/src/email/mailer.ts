@@ -37,8 +37,6 @@ export interface MailSender {
 export interface Mailer extends MailSender {
   /** A sender with one connection of its own. Close it when the batch is done. */
   openBatch(): MailSender & { close(): void };
-  /** Connects and logs in once. @throws when that fails */
-  verify(): Promise<void>;
   close(): void;
 }
 
@@ -57,9 +55,6 @@ export function createMailer(smtp: SmtpSettings): Mailer {
     openBatch() {
       const batch = openTransport(smtp, 1);
       return { send: (mail, signal) => sendThrough(batch, mail, signal), close: () => batch.close() };
-    },
-    async verify() {
-      await transport.verify();
     },
     close: () => transport.close(),
   };

@@ -98,7 +98,7 @@ export async function sendBatch(deps: SendBulkDeps, batchId: string, ctx: TaskCo
       // Final, or in the hands of another job, which was then enqueued for it on purpose.
       if (begun.kind !== 'claimed') continue;
       const context = recipientContext(batch.context, { context: begun.claim.record.context ?? {} });
-      const result = await deliver(deps, { claim: begun.claim, context, sender, signal: ctx.signal, last });
+      const result = await deliver(deps, { claim: begun.claim, context, sender, signal: ctx.signal, log: ctx.log, last });
       counts[result.kind] += 1;
       if (done % 10 === 9) ctx.progress({ done: done + 1, of: records.length });
       if (result.kind === 'deferred' && result.broken) {

@@ -4,7 +4,7 @@
  */
 import { PermanentError, retryLater, type TaskContext } from 'taktline';
 import { type DeliveryDeps, deliver } from './delivery.ts';
-import type { DeliveryRecord, IsJobAlive } from './delivery-records.ts';
+import type { DeliveryRecord, IsJobAlive, NewDelivery } from './delivery-records.ts';
 import type { SendEmailInput } from './email-input.ts';
 import type { Mailer } from './mailer.ts';
 
@@ -30,27 +30,21 @@ export interface SendOneDeps extends DeliveryDeps {
 
 /** @throws EmailDeferredError to be retried; PermanentError when it will never be sent */
 export async function sendOne(deps: SendOneDeps, kind: 'normal' | 'urgent', input: SendEmailInput, ctx: TaskContext) {
-  const { email, template, context } = input;
-  const begun = await deps.records.begin(
-    {
-      id: email.id,
-      kind,
-      template,
-      recipient: email.to,
-      recipientName: email.name ?? '',
-      context,
-      messageDomain: domainOf(deps.mailFrom.address),
-    },
-    ctx.id,
-    deps.isAlive,
-  );
+  const begun = await deps.records.begin(newDelivery(kind, input, deps.mailFrom), ctx.id, deps.isAlive);
   if (begun.kind === 'conflict')
     throw new PermanentError('the id of this email stands for another one already; every email needs an id of its own');
   if (begun.kind === 'elsewhere') return retryLater('1m', 'another job is sending this email');
   if (begun.kind === 'final') return resultOf(begun.record);
 
   const last = ctx.attempt >= ctx.maxAttempts;
-  const result = await deliver(deps, { claim: begun.claim, context, sender: deps.mailer, signal: ctx.signal, last });
+  const result = await deliver(deps, {
+    claim: begun.claim,
+    context: input.context,
+    sender: deps.mailer,
+    signal: ctx.signal,
+    log: ctx.log,
+    last,
+  });
   switch (result.kind) {
     case 'sent':
       return resultOf({ ...begun.claim.record, status: 'sent', reply_code: result.reply.code });
@@ -68,6 +62,23 @@ function resultOf(record: Pick<DeliveryRecord, 'id' | 'status' | 'message_id' | 
     throw new PermanentError(`the mail server refused this email for good (${record.reply_code}); it is not sent again`);
   }
   return { record: record.id, status: record.status, messageId: record.message_id, replyCode: record.reply_code };
+}
+
+/** What the record of a single mail is made from. */
+export function newDelivery(
+  kind: 'normal' | 'urgent',
+  { email, template, context }: SendEmailInput,
+  mailFrom: { readonly address: string },
+): NewDelivery {
+  return {
+    id: email.id,
+    kind,
+    template,
+    recipient: email.to,
+    recipientName: email.name ?? '',
+    context,
+    messageDomain: domainOf(mailFrom.address),
+  };
 }
 
 export function domainOf(address: string): string {

@@ -8,8 +8,11 @@ import { secureHeaders } from 'hono/secure-headers';
 import { isLoopback } from '../settings.ts';
 import { problem } from './problem.ts';
 
-/** The one path that people reach from outside: it asks for a signature of its own. */
-export const publicPath = '/unsubscribe';
+/** Where the links in mails lead: it asks for a signature of its own. */
+export const unsubscribePath = '/unsubscribe';
+
+/** All that people reach from outside. */
+const publicPaths = new Set([unsubscribePath, '/style.css']);
 
 /** Headers by which a proxy says that the request comes from elsewhere. */
 const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
@@ -24,7 +27,7 @@ export function localOnly(publicUrl: string | undefined): MiddlewareHandler {
       return problem(c, { status: 403, title: 'This server does not answer for that host name' });
     }
     const proxied = proxyHeaders.some((name) => c.req.header(name) !== undefined);
-    if ((!local || proxied) && c.req.path !== publicPath) return problem(c, { status: 404, title: 'Not found' });
+    if ((!local || proxied) && !publicPaths.has(c.req.path)) return problem(c, { status: 404, title: 'Not found' });
     return next();
   };
 }
@@ -34,7 +37,7 @@ export function localOnly(publicUrl: string | undefined): MiddlewareHandler {
  * cannot see the answer. `/unsubscribe` is posted to by mail programs and carries its own proof.
  */
 export const sameOriginWrites: MiddlewareHandler = async (c, next) => {
-  if (['GET', 'HEAD', 'OPTIONS'].includes(c.req.method) || c.req.path === publicPath) return next();
+  if (['GET', 'HEAD', 'OPTIONS'].includes(c.req.method) || c.req.path === unsubscribePath) return next();
   const origin = c.req.header('origin');
   const site = c.req.header('sec-fetch-site');
   const foreign = origin !== undefined && origin.toLowerCase() !== `http://${c.req.header('host')?.toLowerCase()}`;

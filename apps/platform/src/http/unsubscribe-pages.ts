@@ -7,7 +7,7 @@ import { bodyLimit } from 'hono/body-limit';
 import type { DeliveryRecords } from '../email/delivery-records.ts';
 import type { Suppressions } from '../email/suppressions.ts';
 import type { UnsubscribeLinks } from '../email/unsubscribe.ts';
-import { publicPath } from './guards.ts';
+import { unsubscribePath } from './guards.ts';
 import { type Html, html, page } from './page.ts';
 
 export interface UnsubscribePagesDeps {
@@ -23,7 +23,7 @@ export function unsubscribePages({ unsubscribe, records, suppressions }: Unsubsc
   const notValid = (c: Context) => c.html(answer('This link is not valid', 'Please use the link as it stands in the mail.'), 403);
 
   return new Hono()
-    .get(publicPath, (c) => {
+    .get(unsubscribePath, (c) => {
       if (recordOf(c) === undefined) return notValid(c);
       return c.html(
         answer(
@@ -34,7 +34,7 @@ export function unsubscribePages({ unsubscribe, records, suppressions }: Unsubsc
       );
     })
     .post(
-      publicPath,
+      unsubscribePath,
       bodyLimit({ maxSize: 4 * 1024, onError: (c) => c.html(answer('Too large', 'That was more than a click.'), 413) }),
       async (c) => {
         const id = recordOf(c);

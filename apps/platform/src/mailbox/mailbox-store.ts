@@ -48,6 +48,6 @@ export class MailboxStore {
 
   /** Newest first. */
   page(offset: number, limit: number): MailboxPage {
-    return { messages: [...this.#messages.values()].reverse().slice(offset, offset + limit), total: this.#messages.size };
+    return { messages: [...this.#messages.values()].toReversed().slice(offset, offset + limit), total: this.#messages.size };
   }
 }

@@ -59,9 +59,3 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addPrimaryKeyConstraint('email_suppressions_pkey', ['address', 'reason'])
     .execute();
 }
-
-export async function down(db: Kysely<unknown>): Promise<void> {
-  await db.schema.dropTable('email_suppressions').execute();
-  await db.schema.dropTable('email_deliveries').execute();
-  await db.schema.dropTable('email_batches').execute();
-}

@@ -1,0 +1,34 @@
+/** The platform as an app of the engine: its queues and all its tasks. Whoever calls this brings what the tasks work with. */
+import { type App, createApp, type Logger } from 'taktline';
+import { type EmailDeps, type EmailTasks, emailTasks } from './email/email-tasks.ts';
+import { queues } from './queues.ts';
+
+export interface PlatformOptions {
+  /** `postgres://...` or `embedded:<folder>`. */
+  readonly brokerUrl: string;
+  readonly logger: Logger;
+}
+
+export type PlatformDeps = EmailDeps;
+
+export interface Platform {
+  readonly app: App;
+  readonly tasks: EmailTasks;
+}
+
+/**
+ * Makes the app with its tasks. Nothing is connected until it is first used; `app.close()` ends it. The deps stay their
+ * owner's to close.
+ *
+ * @example
+ * const { tasks } = createPlatform({ brokerUrl, logger }, deps);
+ * await tasks.sendEmail.delay({
+ *   email: { id: 'email_123', to: 'user@example.com', name: 'User Name' },
+ *   template: 'welcome',
+ *   context: { user_name: 'User Name' },
+ * });
+ */
+export function createPlatform({ brokerUrl, logger }: PlatformOptions, deps: PlatformDeps): Platform {
+  const app = createApp({ brokerUrl, queues, logger });
+  return { app, tasks: emailTasks(app, deps) };
+}

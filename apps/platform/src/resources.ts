@@ -1,0 +1,111 @@
+/**
+ * What the tasks work with, opened by the settings: the database (the embedded one when none is set), the mail server
+ * (the local mailbox when none is set), templates and the secret of the unsubscribe links. Opened in order, closed in
+ * the opposite one, also when opening fails halfway.
+ */
+import { resolve } from 'node:path';
+import type { Logger } from 'taktline';
+import { joinEmbedded } from 'taktline/embedded';
+import { openDatabase, type PlatformDatabase } from './database/database.ts';
+import { migrate } from './database/migrate.ts';
+import type { EmailDeps } from './email/email-tasks.ts';
+import { createMailer } from './email/mailer.ts';
+import { loadTemplates } from './email/templates.ts';
+import { createUnsubscribeLinks } from './email/unsubscribe.ts';
+import { keptUnsubscribeSecret } from './email/unsubscribe-secret.ts';
+import { startMailboxServer } from './mailbox/mailbox-server.ts';
+import { MailboxStore } from './mailbox/mailbox-store.ts';
+import type { Settings, SmtpSettings } from './settings.ts';
+
+export interface Resources {
+  readonly emailDeps: EmailDeps;
+  readonly database: PlatformDatabase;
+  /** Undefined when mail goes to a real server. */
+  readonly mailbox: MailboxStore | undefined;
+  /** For people, without passwords. */
+  readonly databaseAt: string;
+  readonly mailAt: string;
+  /** Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** Steps to undo, the newest first. */
+export class Closers {
+  readonly #steps: (() => unknown)[] = [];
+
+  add(step: () => unknown): void {
+    this.#steps.push(step);
+  }
+
+  /** Goes through all steps, also when one fails. @throws the first failure */
+  async close(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const step of this.#steps.splice(0).toReversed()) {
+      try {
+        await step();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+}
+
+/** @param publicUrl origin for links in mails */
+export async function openResources(settings: Settings, logger: Logger, publicUrl: () => string): Promise<Resources> {
+  const closers = new Closers();
+  try {
+    const { database, databaseAt } = await openPlatformDatabase(settings, logger, closers);
+    const { smtp, mailbox } = await openMail(settings, closers);
+    const mailer = createMailer(smtp);
+    closers.add(() => mailer.close());
+    const unsubscribe = createUnsubscribeLinks({
+      secret: settings.unsubscribeSecret ?? (await keptUnsubscribeSecret(resolve(settings.folder))),
+      publicUrl,
+    });
+    return {
+      emailDeps: { database, mailer, templates: loadTemplates(), unsubscribe, mailFrom: settings.mailFrom },
+      database,
+      mailbox,
+      databaseAt,
+      mailAt: mailbox === undefined ? `${smtp.host}:${smtp.port}` : `local mailbox on ${smtp.host}:${smtp.port}`,
+      close: () => closers.close(),
+    };
+  } catch (error) {
+    await closers.close().catch(() => {});
+    throw error;
+  }
+}
+
+async function openPlatformDatabase(settings: Settings, logger: Logger, closers: Closers) {
+  const { databaseUrl } = settings;
+  let url = () => databaseUrl ?? '';
+  if (databaseUrl === undefined) {
+    const member = await joinEmbedded(resolve(settings.folder), { database: 'platform', logger });
+    closers.add(() => member.leave());
+    url = () => member.url;
+  }
+  const database = openDatabase({
+    url,
+    onIdleError: (error) => logger.warn('a connection to the database broke', { error: error.name }),
+  });
+  closers.add(() => database.destroy());
+  const done = await migrate(database);
+  if (done.length > 0) logger.info('the database was migrated', { migrations: done });
+  return { database, databaseAt: databaseUrl === undefined ? `embedded Postgres in ${settings.folder}` : describeUrl(databaseUrl) };
+}
+
+async function openMail(settings: Settings, closers: Closers): Promise<{ smtp: SmtpSettings; mailbox: MailboxStore | undefined }> {
+  if (settings.smtp !== undefined) return { smtp: settings.smtp, mailbox: undefined };
+  const mailbox = new MailboxStore();
+  const server = await startMailboxServer(mailbox);
+  closers.add(() => server.stop());
+  const { host, port } = server;
+  const local = { secure: false, tls: 'off', user: undefined, password: undefined, ratePerSecond: 100, connections: 5 } as const;
+  return { smtp: { host, port, ...local }, mailbox };
+}
+
+function describeUrl(text: string): string {
+  const url = new URL(text);
+  return `${url.hostname}${url.port === '' ? '' : `:${url.port}`}${url.pathname}`;
+}
