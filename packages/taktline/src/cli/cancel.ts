@@ -25,7 +25,7 @@ export function addCancel(program: Command): void {
         if (options.json === true) printJson({ jobs });
         else
           printTable(
-            [{ title: 'ID' }, { title: 'REPLY' }],
+            [{ title: 'ID', whole: true }, { title: 'REPLY' }],
             jobs.map(({ id, reply }) => [id, meaning[reply]]),
             '',
           );

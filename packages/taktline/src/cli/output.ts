@@ -55,6 +55,18 @@ function two(large: number, largeUnit: string, small: number, smallUnit: string)
   return small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`;
 }
 
+/** How long ago a moment was, by this machine's clock, which is near enough for people. */
+export function age(iso: string | undefined): string {
+  return iso === undefined ? '' : duration(Date.now() - Date.parse(iso));
+}
+
+/** How long it is until a moment. */
+export function ahead(iso: string | undefined): string {
+  if (iso === undefined) return '';
+  const ms = Date.parse(iso) - Date.now();
+  return ms <= 0 ? 'now' : duration(ms);
+}
+
 /** A moment, to the second, in UTC. */
 export function moment(iso: string | undefined): string {
   return iso === undefined ? '' : `${iso.slice(0, 19).replace('T', ' ')}Z`;

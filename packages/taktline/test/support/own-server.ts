@@ -1,0 +1,117 @@
+/**
+ * A Postgres of a test's own, which it may stop, start and configure. Made by the embedded launcher, whose data, account
+ * and binaries it uses, and run as a child of the test, so that it is stopped at the moment that the test says.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFile, chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { copiesFolder, createData, findServerFiles, type ServerFiles, serverUser } from '../../src/broker/embedded/server-files.ts';
+import { prepareBinaries, serverEnvironment } from '../../src/broker/embedded/server-binaries.ts';
+import { silentLogger } from '../../src/support/logger.ts';
+import { eventually } from './eventually.ts';
+
+export class OwnServer {
+  readonly port: number;
+  readonly files: ServerFiles;
+  readonly #folder: string;
+  readonly #bin: string;
+  readonly #password: string;
+  #process: ChildProcess | undefined;
+
+  private constructor(folder: string, files: ServerFiles, bin: string, password: string, port: number) {
+    this.#folder = folder;
+    this.files = files;
+    this.#bin = bin;
+    this.#password = password;
+    this.port = port;
+  }
+
+  /** Makes its data and starts it. @param binaries see joinEmbedded; default: the installed ones */
+  static async make(options: { readonly binaries?: string | undefined; readonly settings?: string } = {}): Promise<OwnServer> {
+    const folder = await mkdtemp(join(tmpdir(), 'taktline-own-'));
+    // Postgres runs as another user when the tests run as root; it has to get through.
+    await chmod(folder, 0o711);
+    const files = await findServerFiles(join(folder, 'data'), silentLogger);
+    const bin = await prepareBinaries(options.binaries, files.account, () => copiesFolder(files));
+    await createData(files, bin, 60_000);
+    if (options.settings !== undefined) await appendFile(join(files.data, 'postgresql.conf'), options.settings);
+    const password = (await readFile(files.password, 'utf8')).trim();
+    const server = new OwnServer(folder, files, bin, password, await freePort());
+    await server.start();
+    return server;
+  }
+
+  /** @param at another port leads to a proxy before the server */
+  url(options: { readonly host?: string; readonly port?: number; readonly query?: string } = {}): string {
+    const { host = '127.0.0.1', port = this.port, query = '' } = options;
+    return `postgres://${serverUser}:${this.#password}@${host}:${port}/postgres${query}`;
+  }
+
+  /** Resolves when it answers. */
+  async start(): Promise<void> {
+    const args = ['-D', this.files.data, '-p', String(this.port), '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='];
+    const child = spawn(join(this.#bin, 'postgres'), args, {
+      ...this.files.account,
+      cwd: this.files.data,
+      env: serverEnvironment(),
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let said = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      said = (said + chunk.toString()).slice(-5_000);
+    });
+    this.#process = child;
+    await eventually(async () => {
+      if (child.exitCode !== null) throw new Error(`the server ended:\n${said}`);
+      const client = new pg.Client({ connectionString: this.url(), connectionTimeoutMillis: 5_000 });
+      client.on('error', () => undefined);
+      try {
+        await client.connect();
+        return true;
+      } catch {
+        return undefined;
+      } finally {
+        await client.end().catch(() => undefined);
+      }
+    }, 'the server answers');
+  }
+
+  /** Cuts all connections. Resolves when it is gone. */
+  async stop(): Promise<void> {
+    await this.#end('SIGINT');
+  }
+
+  /** As a crash would end it: no connection is told, and what was not written is lost. */
+  async crash(): Promise<void> {
+    await this.#end('SIGQUIT');
+  }
+
+  async remove(): Promise<void> {
+    await this.#end('SIGQUIT');
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
