@@ -161,10 +161,11 @@ function checkQueues(queues: readonly QueueDeclaration[]): readonly QueueDeclara
 
 /** TAKTLINE_LOG_LEVEL, or CELERY_LOG_LEVEL in Celery's words. */
 export function logLevel(env: Environment): LogLevel {
-  const given = env['TAKTLINE_LOG_LEVEL'] ?? env['CELERY_LOG_LEVEL'];
+  const name = env['TAKTLINE_LOG_LEVEL'] === undefined ? 'CELERY_LOG_LEVEL' : 'TAKTLINE_LOG_LEVEL';
+  const given = env[name];
   if (given === undefined || given === '') return 'info';
   const level = given.toLowerCase();
   const known = level === 'warning' ? 'warn' : level === 'critical' || level === 'fatal' ? 'error' : level;
   if ((logLevels as readonly string[]).includes(known)) return known as LogLevel;
-  throw new TaktlineError('INVALID_OPTION', `TAKTLINE_LOG_LEVEL is ${JSON.stringify(given)}: expected one of ${logLevels.join(', ')}`);
+  throw new TaktlineError('INVALID_OPTION', `${name} is ${JSON.stringify(given)}: expected one of ${logLevels.join(', ')}`);
 }

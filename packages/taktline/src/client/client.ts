@@ -59,6 +59,8 @@ export class Client {
   readonly #options: ClientOptions;
   readonly #sender: Coalescer<NewJob, EnqueueReply>;
   readonly #waiter: ResultWaiter;
+  /** Calls that are not over. */
+  readonly #calls = new Set<Promise<unknown>>();
 
   constructor(options: ClientOptions) {
     this.#options = options;
@@ -70,17 +72,28 @@ export class Client {
     this.#waiter = new ResultWaiter(options.broker);
   }
 
-  async enqueue<Result>(task: TaskDefinition, input: unknown, options: EnqueueOneOptions = {}): Promise<JobHandle<Result>> {
-    const prepared = this.#prepare(task, options);
-    const { id, ...given } = options;
-    const job = await this.#job(task, input, prepared, id, given.dedupeFor);
-    return this.#send(task, job);
+  enqueue<Result>(task: TaskDefinition, input: unknown, options: EnqueueOneOptions = {}): Promise<JobHandle<Result>> {
+    return this.#tracked(this.#enqueue<Result>(task, input, options));
   }
 
-  async enqueueMany<Input, Result>(
+  enqueueMany<Input, Result>(
     task: TaskDefinition,
     inputs: readonly Input[],
     options: EnqueueManyOptions<Input> = {},
+  ): Promise<JobHandle<Result>[]> {
+    return this.#tracked(this.#enqueueMany<Input, Result>(task, inputs, options));
+  }
+
+  async #enqueue<Result>(task: TaskDefinition, input: unknown, options: EnqueueOneOptions): Promise<JobHandle<Result>> {
+    const prepared = this.#prepare(task, options);
+    const job = await this.#job(task, input, prepared, options.id, options.dedupeFor);
+    return this.#send(task, job);
+  }
+
+  async #enqueueMany<Input, Result>(
+    task: TaskDefinition,
+    inputs: readonly Input[],
+    options: EnqueueManyOptions<Input>,
   ): Promise<JobHandle<Result>[]> {
     const { id: idOf, dedupeFor, ...shared } = options;
     const prepared = this.#prepare(task, shared);
@@ -150,9 +163,17 @@ export class Client {
     return (await this.#options.broker()).cancel(ids.map(checkJobId));
   }
 
+  /** Waits for the calls that are under way. */
   async close(): Promise<void> {
-    await this.#sender.drained();
+    while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
     this.#waiter.close();
+  }
+
+  #tracked<Made>(call: Promise<Made>): Promise<Made> {
+    this.#calls.add(call);
+    const over = () => void this.#calls.delete(call);
+    call.then(over, over);
+    return call;
   }
 
   async #send<Result>(task: TaskDefinition, job: NewJob): Promise<JobHandle<Result>> {

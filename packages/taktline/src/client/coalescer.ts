@@ -25,7 +25,6 @@ export class Coalescer<Item, Reply> {
   readonly #sizes: number[] = [];
   #scheduled = false;
   #underWay = 0;
-  #idle: (() => void)[] = [];
 
   constructor(options: CoalescerOptions<Item, Reply>) {
     this.#options = options;
@@ -46,11 +45,6 @@ export class Coalescer<Item, Reply> {
     });
   }
 
-  /** Resolves when nothing waits or is under way. */
-  async drained(): Promise<void> {
-    while (this.#waiting.length > 0 || this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
-  }
-
   #flush(): void {
     while (this.#waiting.length > 0 && this.#underWay < batchesAtOnce) {
       const { mostItems, mostBytes } = this.#options;
@@ -63,7 +57,6 @@ export class Coalescer<Item, Reply> {
       this.#sizes.splice(0, count);
       void this.#send(this.#waiting.splice(0, count));
     }
-    if (this.#waiting.length === 0 && this.#underWay === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   async #send(batch: readonly Waiting<Item, Reply>[]): Promise<void> {

@@ -14,6 +14,8 @@ interface Waiting {
 const firstPollMs = 2;
 const slowestPollMs = 250;
 const growth = 1.3;
+/** Jobs asked about in one round trip. */
+const mostAtOnce = 10_000;
 /** After so many polls without an end, the jobs are looked up themselves. */
 const lookUpEvery = 12;
 
@@ -24,6 +26,8 @@ export class ResultWaiter {
   #polls = 0;
   #timer: NodeJS.Timeout | undefined;
   #polling = false;
+  /** The timer is set to the shortest wait there is. */
+  #soon = false;
   #closed = false;
 
   constructor(broker: () => Promise<Broker>) {
@@ -37,7 +41,8 @@ export class ResultWaiter {
       this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), entry]);
       this.#delayMs = firstPollMs;
       this.#polls = 0;
-      this.#schedule();
+      // Thousands may wait in one turn: the first of them has set the timer for all.
+      if (!this.#soon) this.#schedule();
     });
   }
 
@@ -55,16 +60,19 @@ export class ResultWaiter {
     for (const entries of this.#waiting.values()) for (const { deadline } of entries) nearest = Math.min(nearest, deadline);
     const waitMs = Math.max(0, Math.min(this.#delayMs, nearest - performance.now()));
     this.#timer = setTimeout(() => void this.#poll(), waitMs);
+    this.#soon = waitMs <= firstPollMs;
   }
 
   async #poll(): Promise<void> {
     this.#polling = true;
+    this.#soon = false;
     this.#delayMs = Math.min(slowestPollMs, this.#delayMs * growth);
     this.#polls += 1;
     try {
       const broker = await this.#broker();
-      const ids = [...this.#waiting.keys()].slice(0, 10_000);
-      for (const job of await broker.ended(ids)) this.#end(job.id, (entry) => entry.resolve(job));
+      const ids = [...this.#waiting.keys()];
+      for (let from = 0; from < ids.length; from += mostAtOnce)
+        for (const job of await broker.ended(ids.slice(from, from + mostAtOnce))) this.#end(job.id, (entry) => entry.resolve(job));
       if (this.#polls % lookUpEvery === 0) await this.#lookUp(broker);
     } catch (error) {
       // The broker may come back before the caller's time is over.

@@ -22,9 +22,19 @@ export function jsonLogger(level: LogLevel = 'info', write = (line: string) => v
   const lowest = logLevels.indexOf(level);
   const at = (name: Exclude<LogLevel, 'silent'>) => (message: string, fields?: LogFields) => {
     if (logLevels.indexOf(name) < lowest) return;
-    write(`${JSON.stringify({ time: new Date().toISOString(), level: name, message, ...fields })}\n`);
+    const line = { time: new Date().toISOString(), level: name, message };
+    write(`${json({ ...line, ...fields }) ?? JSON.stringify({ ...line, fields: 'left out: they cannot be written as JSON' })}\n`);
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+/** Undefined for what JSON does not hold (a circle, a BigInt): a log line must not fail the task that wrote it. */
+function json(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Drops everything. */

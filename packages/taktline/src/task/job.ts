@@ -56,6 +56,13 @@ export function withAttempt(past: JobPast, attempt: AttemptRecord, change: Parti
   return { ...past, ...change, history: [...past.history, attempt].slice(-historyLimit) };
 }
 
+/** The past of a job whose task a worker knows again: the grace is for those in a row that do not. */
+export function whenKnown(past: JobPast): JobPast {
+  if (past.unknownSince === undefined) return past;
+  const { unknownSince: _since, unknownTimes: _times, ...rest } = past;
+  return rest;
+}
+
 export function encodePast(past: JobPast): string {
   return JSON.stringify(past);
 }

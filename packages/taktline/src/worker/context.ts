@@ -6,6 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ClaimedJob } from '../broker/broker.ts';
 import type { LogFields, Logger } from '../support/logger.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
+import { mask } from '../task/sensitive.ts';
 import type { TaskContext, TaskDefinition } from '../task/task.ts';
 
 /** The reason of `ctx.signal` when the worker stops; the job is handed back and runs again elsewhere. */
@@ -99,7 +100,13 @@ export class JobContext implements TaskContext {
 
   /** Free text of this job, with the sensitive values of its input cut out. */
   scrub(text: string): string {
-    return this.definition === undefined ? text : this.definition.sensitivity.scrub(text, this.input);
+    if (this.definition === undefined) return text;
+    try {
+      return this.definition.sensitivity.scrub(text, this.input);
+    } catch {
+      // Too deep an input, a text that is none: what cannot be scrubbed is not shown.
+      return mask;
+    }
   }
 
   #jobLogger(): Logger {

@@ -6,7 +6,7 @@ import type { ClaimedJob, Settlement } from '../broker/broker.ts';
 import type { Logger } from '../support/logger.ts';
 import { type ErrorCode, TaktlineError } from '../support/taktline-error.ts';
 import { decodeEnvelope, toJson } from '../task/codec.ts';
-import { type AttemptRecord, decodePast, type ErrorRecord, encodePast, type JobPast, noPast, withAttempt } from '../task/job.ts';
+import { type AttemptRecord, decodePast, type ErrorRecord, encodePast, type JobPast, noPast, whenKnown, withAttempt } from '../task/job.ts';
 import { Discard, RetryLater } from '../task/outcome.ts';
 import type { TaskRegistry } from '../task/registry.ts';
 import { defaultResultTtlMs } from '../task/task.ts';
@@ -45,6 +45,7 @@ export class Executor {
       const envelope = decodeEnvelope(ctx.job.envelope);
       const task = this.#options.tasks.find(envelope.task);
       if (task === undefined) return this.#handBackUnknown(ctx, past, envelope.task);
+      past = whenKnown(past);
       ctx.definition = task;
       ctx.input = envelope.input;
       ctx.headers = envelope.headers;
@@ -54,19 +55,24 @@ export class Executor {
       if (ctx.stopReason !== undefined) throw ctx.stopReason;
       return this.#came(ctx, past, await task.run(input, ctx));
     } catch (error) {
-      return this.#threw(ctx, past, error);
+      try {
+        return this.#threw(ctx, past, error);
+      } catch {
+        // A proxy, a getter that throws: what was thrown may fight back, and must not take the worker with it.
+        return this.#threw(ctx, past, new Error('what the task threw cannot be read'));
+      }
     }
   }
 
   /** The settlement of an attempt that went over its hard time limit. */
   overran(ctx: JobContext): Settlement {
     const error = new TaktlineError('TIME_LIMIT', `the attempt took longer than its time limit of ${ctx.definition?.timeLimitMs ?? 0} ms`);
-    return this.#failed(ctx, decodePast(ctx.job.past), error);
+    return this.#failed(ctx, whenKnown(decodePast(ctx.job.past)), error);
   }
 
   /** The settlement of an attempt that this worker does not finish. */
   handedBack(ctx: JobContext): Settlement {
-    const past = decodePast(ctx.job.past);
+    const past = whenKnown(decodePast(ctx.job.past));
     const record = this.#record(ctx, 'handed-back', { reason: 'the worker stopped' });
     return { kind: 'release', job: ctx.job, lane: ctx.job.lane, past: encodePast(withAttempt(past, record)) };
   }
@@ -192,19 +198,33 @@ export function describeError(error: unknown, scrub: (text: string) => string): 
   const clean = (text: string, limit: number) =>
     scrub(text)
       .replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '')
-      .toWellFormed()
-      .slice(0, limit);
+      .slice(0, limit)
+      .toWellFormed();
   if (!(error instanceof Error))
     return { type: typeof error, message: clean(typeof error === 'string' ? error : `a ${typeof error} was thrown, not an Error`, 2_000) };
-  const code = (error as { code?: unknown }).code;
-  const frames = (error.stack ?? '')
+  const code = textOf(error, 'code');
+  const frames = (textOf(error, 'stack') ?? '')
     .split('\n')
     .filter((line) => /^\s+at /.test(line))
     .slice(0, 10);
   return {
-    type: clean(error.name || error.constructor.name, 100),
-    ...(typeof code === 'string' && /^[A-Za-z0-9_.:-]{1,100}$/.test(code) ? { code } : {}),
-    message: clean(error.message, 2_000),
+    type: clean(className(error), 100),
+    ...(code !== undefined && /^[A-Za-z0-9_.:-]{1,100}$/.test(code) ? { code } : {}),
+    message: clean(textOf(error, 'message') ?? '', 2_000),
     ...(frames.length === 0 ? {} : { stack: clean(frames.map((frame) => frame.trim()).join('\n'), 4_000) }),
   };
+}
+
+/** A field of an error, when it is text: anybody may have put anything there. */
+function textOf(error: Error, field: string): string | undefined {
+  const value = (error as unknown as Record<string, unknown>)[field];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** Most classes of errors set no name of their own; then that of the class says more than the inherited `Error`. */
+function className(error: Error): string {
+  const name = textOf(error, 'name') ?? '';
+  if (name !== '' && name !== 'Error') return name;
+  const made = (error as { constructor?: unknown }).constructor;
+  return typeof made === 'function' && made.name !== '' ? made.name : 'Error';
 }

@@ -172,6 +172,9 @@ function isConnectFailure(error: unknown): boolean {
   return typeof message === 'string' && /terminat|timeout|closed|not queryable|ended/i.test(message);
 }
 
+/** What OpenSSL and Node.js call a certificate that cannot be trusted, or that is not the server's. */
+const tlsFailure = /^(ERR_TLS_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH)/;
+
 /** Our error for one of the client's. The client's message never holds a password or a parameter. */
 export function translate(error: unknown): unknown {
   if (error instanceof TaktlineError) return error;
@@ -184,8 +187,10 @@ export function translate(error: unknown): unknown {
   if (code === '42501' || code === '3F000' || code === '42P01' || code === '42883') {
     return new TaktlineError('BROKER_SCHEMA', `${said}: run "taktline doctor" to see what is missing`, options);
   }
-  // Class 22 is bad data, class 23 a broken constraint: the same data would fail again.
-  if (typeof code === 'string' && /^2[23]/.test(code))
+  if (typeof code === 'string' && tlsFailure.test(code))
+    return new TaktlineError('BROKER_URL', `TLS with Postgres failed: ${said}`, options);
+  // Class 22 is bad data, class 23 a broken constraint, class 54 too much of it: the same data would fail again.
+  if (typeof code === 'string' && /^(2[23]|54)/.test(code))
     return new TaktlineError('INVALID_INPUT', `Postgres refused the data: ${said}`, options);
   return new TaktlineError('BROKER_UNAVAILABLE', `Postgres did not do it: ${said}`, options);
 }

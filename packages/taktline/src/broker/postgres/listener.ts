@@ -2,6 +2,7 @@
  * Holds one connection that LISTENs for wake-ups, and makes a new one whenever it breaks. Each time it has (re)connected
  * it says so as if jobs had come, since what was sent meanwhile is lost.
  */
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { clientConfig, loadPg } from './connection.ts';
@@ -13,6 +14,8 @@ export interface ListenerOptions {
 }
 
 const slowestRetryMs = 2_000;
+/** How long a server may take to close a connection before it is cut. */
+const hangUpMs = 1_000;
 
 export class Listener {
   readonly #options: ListenerOptions;
@@ -32,7 +35,7 @@ export class Listener {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#client?.end().catch(() => undefined);
+    if (this.#client !== undefined) await hangUp(this.#client);
     await this.#running;
   }
 
@@ -54,12 +57,14 @@ export class Listener {
 
   /** Undefined when it failed. */
   async #connect(): Promise<{ readonly ended: Promise<void> } | undefined> {
+    let client: pg.Client | undefined;
     try {
       const { Client } = await loadPg();
-      const client = new Client(clientConfig(await this.#options.url(), 'taktline listener', 10_000));
+      client = new Client(clientConfig(await this.#options.url(), 'taktline listener', 10_000));
+      const made = client;
       const ended = new Promise<void>((resolve) => {
-        client.once('end', resolve);
-        client.once('error', () => resolve());
+        made.once('end', resolve);
+        made.once('error', () => resolve());
       });
       client.on('error', () => undefined);
       client.on('notification', ({ payload }) => this.#options.said(payload ?? ''));
@@ -70,7 +75,16 @@ export class Listener {
       this.#options.said('j');
       return { ended };
     } catch {
+      if (client !== undefined) void hangUp(client);
       return undefined;
     }
   }
+}
+
+/** A server that has stopped answering never closes its end, and the open socket would keep this process alive. */
+async function hangUp(client: pg.Client): Promise<void> {
+  const { stream } = (client as unknown as { readonly connection: { readonly stream: Duplex } }).connection;
+  const cut = setTimeout(() => stream.destroy(), hangUpMs);
+  await client.end().catch(() => undefined);
+  clearTimeout(cut);
 }

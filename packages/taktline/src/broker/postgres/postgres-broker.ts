@@ -3,7 +3,6 @@
  * one statement and one round trip; this file packs batches into its arguments and reads the reply. Lists of texts
  * travel joined by the record separator: splitting one long text costs less than parsing an array on either side.
  */
-
 import { TaktlineError } from '../../support/taktline-error.ts';
 import type {
   Broker,
@@ -94,7 +93,7 @@ export class PostgresBroker implements Broker {
 
   async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
     await this.open();
-    const timed = jobs.some((job) => job.eta !== undefined || job.countdownMs !== undefined);
+    const timed = jobs.some((job) => dueOf(job) !== null);
     const expiring = jobs.some((job) => job.expiresAt !== undefined || job.expiresInMs !== undefined);
     const unique = jobs.some((job) => job.unique !== undefined);
     const [row] = await this.connection.query<{ replies: number[] | null; idle: boolean }>(this.statements.enqueue, [
@@ -102,7 +101,7 @@ export class PostgresBroker implements Broker {
       join(jobs, (job) => job.envelope),
       array(await this.queues.numbers(jobs.map((job) => job.queue))),
       array(jobs.map((job) => job.priority)),
-      timed ? array(jobs.map((job) => moment(job.eta, job.countdownMs))) : null,
+      timed ? array(jobs.map(dueOf)) : null,
       expiring ? array(jobs.map((job) => moment(job.expiresAt, job.expiresInMs))) : null,
       unique ? join(jobs, (job) => job.unique?.fingerprint ?? '') : null,
       unique ? array(jobs.map((job) => job.unique?.forMs ?? 0)) : null,
@@ -477,6 +476,11 @@ function join<Item>(items: readonly Item[], text: (item: Item) => string): strin
 /** An array literal of numbers, bit strings or nulls, none of which needs quotes. */
 function array(values: readonly (number | bigint | string | null)[]): string {
   return `{${values.map((value) => value ?? 'null').join(',')}}`;
+}
+
+/** When a job is due, for moment(); null for at once. */
+function dueOf(job: NewJob): number | null {
+  return moment(job.eta, job.countdownMs === 0 ? undefined : job.countdownMs);
 }
 
 /** A time, or a distance from now as a negative number; see moment() in migrations/0002-functions.sql. */

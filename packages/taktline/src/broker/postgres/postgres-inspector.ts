@@ -194,7 +194,7 @@ export class PostgresInspector implements Inspector {
       dropUndefined({
         id: String(row['id']),
         state: states.get(String(row['state'])) ?? 'queued',
-        queue: names[index] as string,
+        queue: names[index],
         priority: number(row['priority']),
         enqueuedAt: Number(row['enqueued_at']),
         dueAt: number(row['due_at']),

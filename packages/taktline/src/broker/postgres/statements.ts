@@ -28,7 +28,7 @@ export function statements(namespace: string) {
     find: call('find', 1),
     leave: call('leave', 1),
     missing: call('missing', 3),
-    notify: make('notify', 'select pg_notify($1, $2)'),
+    notify: make('notify', `select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`),
     join: make(
       'join',
       `insert into ${s}.workers (name, info, lease_ms, started_at, expires_at)
@@ -54,7 +54,7 @@ export function statements(namespace: string) {
     ),
     workers: make(
       'workers',
-      `select w.id, w.name, w.started_at, w.expires_at - ${s}.now_ms() as lease, w.info,
+      `select w.id, w.name, w.started_at, case when w.expires_at > 0 then w.expires_at - ${s}.now_ms() else 0 end as lease, w.info,
          (select coalesce(sum(length(replace(c.open::text, '0', ''))), 0) from ${s}.claims c where c.worker = w.id) as running
        from ${s}.workers w order by w.name, w.id`,
     ),

@@ -23,8 +23,7 @@ declare
   v_envelopes text[] := string_to_array(p_envelopes, E'\x1e');
   v_prints text[];
   v_go boolean[];
-  v_doubt boolean[];
-  v_check text[] := '{}';
+  v_doubt text[];
   v_put text[];
   v_more text[];
   v_found text[];
@@ -34,14 +33,18 @@ begin
     raise invalid_parameter_value using message = 'an id or an envelope is empty or holds the record separator';
   end if;
   if p_due is null and p_prints is null then
+    -- An id of the engine's that stands in ids was sent again by its caller, while this first enqueue was on its way.
+    if exists (select 1 from ids k where made_here(k.id)) and exists (select 1 from ids k where k.id = any (v_ids)) then
+      raise unique_violation using message = 'the job was enqueued again under its id';
+    end if;
     insert into ready (queue, rank, id, enqueued_at, expires_at, envelope)
     select t.q, ((10 - t.p)::bigint << 56) | nextval('arrivals'), t.i, v_now, moment(t.x, v_now), t.e
     from unnest(v_ids, v_envelopes, p_queues, p_priorities, p_expires) as t(i, e, q, p, x);
   else
     v_prints := coalesce(string_to_array(p_prints, E'\x1e'), array_fill(''::text, array[cardinality(v_ids)]));
     -- go: to be made. An id that stands twice in a batch is its first job.
-    -- doubt: an id that the engine made (a UUID of version 7) may have been sent before without a row in ids, by an
-    -- enqueue whose reply was lost; an expired one may name a job that lives still. They are looked for below.
+    -- doubt: an id that the engine made may have been sent before without a row in ids, by an enqueue whose reply was
+    -- lost; an expired one may name a job that lives still. They are looked for below.
     -- Sorted, so that two batches with the same ids wait for each other instead of dead-locking.
     with given as materialized (
       select t.i, t.f, t.k, t.n, row_number() over (partition by t.i order by t.n) = 1 as first
@@ -51,43 +54,43 @@ begin
       select g.i, g.f, v_now + g.k from given g where g.first and g.f <> '' order by g.i
       on conflict (id) do update set fingerprint = excluded.fingerprint, expires_at = excluded.expires_at
         where k.expires_at <= v_now
-      returning k.id, xmax <> 0 or (length(k.id) = 36 and substr(k.id, 15, 1) = '7') as doubt
+      returning k.id, xmax <> 0 or made_here(k.id) as doubt
     )
-    select array_agg(g.first and (g.f = '' or m.id is not null) order by g.n),
-      array_agg(g.first and coalesce(m.doubt, false) order by g.n),
+    select array_agg(g.first and case when g.f = '' then not exists (select 1 from ids k where k.id = g.i) else m.id is not null end
+        order by g.n),
       coalesce(array_agg(g.i) filter (where g.first and m.doubt), '{}')
-    into v_go, v_doubt, v_check
+    into v_go, v_doubt
     from given g left join made m on m.id = g.i;
 
-    -- A doubtful job with a due time goes to scheduled though it is due: the insert then waits for an unfinished one of
-    -- the same id, whose job was not due yet.
+    -- A job with a due time waits here even when that has come: so it meets an unfinished insert of the same id that was
+    -- made before it had.
     with put as (
       insert into scheduled (id, due_at, queue, priority, enqueued_at, expires_at, envelope)
-      select t.i, greatest(moment(t.d, v_now), v_now + 1), t.q, t.p, v_now, moment(t.x, v_now), t.e
-      from unnest(v_ids, v_envelopes, v_go, v_doubt, p_queues, p_priorities, p_due, p_expires) as t(i, e, go, doubt, q, p, d, x)
-      where t.go and t.d is not null and (t.doubt or moment(t.d, v_now) > v_now)
+      select t.i, greatest(moment(t.d, v_now), v_now), t.q, t.p, v_now, moment(t.x, v_now), t.e
+      from unnest(v_ids, v_envelopes, v_go, p_queues, p_priorities, p_due, p_expires) as t(i, e, go, q, p, d, x)
+      where t.go and t.d is not null
       order by t.i
       on conflict do nothing returning id
     ) select coalesce(array_agg(id), '{}') into v_put from put;
     with put as (
       insert into ready (queue, rank, id, enqueued_at, expires_at, envelope)
       select t.q, ((10 - t.p)::bigint << 56) | nextval('arrivals'), t.i, v_now, moment(t.x, v_now), t.e
-      from unnest(v_ids, v_envelopes, v_go, v_doubt, p_queues, p_priorities, p_due, p_expires) as t(i, e, go, doubt, q, p, d, x)
-      where t.go and (t.d is null or (not t.doubt and moment(t.d, v_now) <= v_now))
+      from unnest(v_ids, v_envelopes, v_go, p_queues, p_priorities, p_due, p_expires) as t(i, e, go, q, p, d, x)
+      where t.go and t.d is null
       on conflict do nothing returning id
     ) select coalesce(array_agg(id), '{}') into v_more from put;
 
     -- The inserts above have waited for every unfinished insert of the same id, so a new snapshot sees each older job
     -- in exactly one place.
-    if cardinality(v_check) > 0 then
-      delete from ended e where e.id = any (v_check) and e.expires_at <= v_now;
+    if cardinality(v_doubt) > 0 then
+      delete from ended e where e.id = any (v_doubt) and e.expires_at <= v_now;
       select array_agg(id) into v_found from (
-        select id from ended where id = any (v_check)
-        union all select id from dead where id = any (v_check)
-        union all select id from ready where id = any (v_check) and id = any (v_put)
-        union all select id from scheduled where id = any (v_check) and id = any (v_more)
+        select id from ended where id = any (v_doubt)
+        union all select id from dead where id = any (v_doubt)
+        union all select id from ready where id = any (v_doubt) and id = any (v_put)
+        union all select id from scheduled where id = any (v_doubt) and id = any (v_more)
         union all select u from claims, string_to_table(claims.ids, E'\x1e') with ordinality as m(u, n)
-          where u = any (v_check) and get_bit(claims.open, n::int - 1) = 1
+          where u = any (v_doubt) and get_bit(claims.open, n::int - 1) = 1
       ) as elsewhere(id);
       if v_found is not null then
         delete from ready where id = any (v_found) and id = any (v_more);
@@ -130,6 +133,11 @@ begin
   ) select coalesce(max(due_at) - 1, p_floor) into floor from gone;
   select s.due_at into next_due from scheduled s where s.due_at > floor order by s.due_at limit 1;
 end $$;
+
+-- The id of a claim. The time is in it because a crash may forget how far the sequence was, along with claims that were
+-- handed out: a worker that still holds such a claim must not meet another one under its id.
+create function next_fence(now_ms bigint) returns bigint language sql volatile
+as $$ select (now_ms << 20) | (nextval('fences') & 1048575) $$;
 
 -- Settles what a worker has finished and claims what it wants next.
 -- A worker that was taken for dead, or that has asked since for what it misses (p_epoch), changes nothing. The lock, which
@@ -179,6 +187,8 @@ begin
   due_floor := p_due_floor;
   perform pg_advisory_xact_lock_shared(hashtextextended(current_schema(), p_worker));
   if not exists (select 1 from workers w where w.id = p_worker and w.expires_at > 0 and w.epoch <= p_epoch) then return; end if;
+  -- A claim alone need not wait for the disk: were it lost in a crash, its jobs would stand in their queue as before.
+  if p_claims is null then perform set_config('synchronous_commit', 'off', true); end if;
 
   for i in 1 .. coalesce(cardinality(p_claims), 0) loop
     select c.open, c.cancels into v_open, v_cancels from claims c where c.id = p_claims[i] and c.worker = p_worker for update;
@@ -298,8 +308,8 @@ begin
     end loop;
     looked := extract(epoch from clock_timestamp() - v_since) * 1000;
     if size is not null then
-      insert into claims as c (worker, lane, size, claimed_at, open, ids, queues, ranks, enqueued, expires, pasts, envelopes)
-      values (p_worker, p_lane, size, v_now, repeat('1', size)::varbit, ids, queues, ranks, enqueued, expires, pasts, envelopes)
+      insert into claims as c (id, worker, lane, size, claimed_at, open, ids, queues, ranks, enqueued, expires, pasts, envelopes)
+      values (next_fence(v_now), p_worker, p_lane, size, v_now, repeat('1', size)::varbit, ids, queues, ranks, enqueued, expires, pasts, envelopes)
       returning c.id into claim;
     end if;
   end if;

@@ -52,7 +52,7 @@ begin
           from near window so_far as (order by near.id rows unbounded preceding)) n
         where (n.jobs <= 1000 and n.total <= 4194304) or n.total = n.bytes
       )
-      update claims c set id = default, worker = p_worker,
+      update claims c set id = next_fence(v_now), worker = p_worker,
         lost = coalesce(c.lost, jsonb_build_object('worker', v_worker.name, 'at', v_now, 'open', length(replace(c.open::text, '0', '')))::text)
       from found where c.id = found.id
       returning c.*;
