@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { patience } from '../test/patience.ts';
 import { startSmtpServer } from '../test/smtp-server.ts';
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
@@ -41,9 +42,7 @@ function run(env: Record<string, string> = {}) {
   });
   const ended = once(child, 'close').then(([code]) => code as number | null);
   const says = (pattern: RegExp) =>
-    expect
-      .poll(() => (child.exitCode === null ? pattern.test(out) : `ended with ${child.exitCode}: ${err}`), { timeout: 40_000, interval: 20 })
-      .toBe(true);
+    expect.poll(() => (child.exitCode === null ? pattern.test(out) : `ended with ${child.exitCode}: ${err}`), patience).toBe(true);
   return {
     child,
     ended,
@@ -75,7 +74,7 @@ describe('npm start', () => {
     expect(await response.json()).toEqual({ id: 'email:email_123:1', record: 'email_123' });
     const mails = async (at: string) =>
       ((await (await fetch(`${at}/mailbox.json`)).json()) as { messages: { to: string; subject: string }[] }).messages;
-    await expect.poll(() => mails(url)).toMatchObject([{ to: 'ann@example.com', subject: 'Welcome to Taktline, Ann' }]);
+    await expect.poll(() => mails(url), patience).toMatchObject([{ to: 'ann@example.com', subject: 'Welcome to Taktline, Ann' }]);
     expect(first.err()).not.toMatch(/ann@example|"Ann"/);
     expect((await stat(join(folder, '.taktline', 'unsubscribe-secret'))).mode & 0o777).toBe(0o600);
 
@@ -88,7 +87,7 @@ describe('npm start', () => {
     expect((await post(again, { ...welcome, to: 'bob@example.com' })).status).toBe(409);
     // Whatever the repetition started has ended before this one arrives.
     await post(again, { ...welcome, id: 'email_124' });
-    await expect.poll(() => mails(again)).toHaveLength(1);
+    await expect.poll(() => mails(again), patience).toHaveLength(1);
     second.child.kill('SIGINT');
     expect(await second.ended).toBe(0);
   });
@@ -152,7 +151,7 @@ describe('npm start', () => {
       silent = false;
       const next = run(env);
       await next.ready();
-      await expect.poll(() => smtp.mails.length, { timeout: 20_000 }).toBe(1);
+      await expect.poll(() => smtp.mails.length, patience).toBe(1);
       next.child.kill('SIGTERM');
       expect(await next.ended).toBe(0);
     } finally {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { silentLogger } from 'taktline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../test/database.ts';
+import { patience } from '../test/patience.ts';
 import { Closers, openResources } from './resources.ts';
 import { readSettings } from './settings.ts';
 
@@ -64,7 +65,7 @@ describe('openResources', () => {
     const settings = readSettings({ DATABASE_URL: await postgres.newDatabaseUrl(), TAKTLINE_FOLDER: bad });
     const before = servers();
     await expect(openResources(settings, silentLogger, () => '')).rejects.toThrow('does not hold a secret');
-    await expect.poll(servers).toBe(before);
+    await expect.poll(servers, patience).toBe(before);
   });
 });
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../../test/database.ts';
+import { patience } from '../../test/patience.ts';
 import { startTestPlatform } from '../../test/platform.ts';
 import { createMailboxRules } from '../mailbox/mailbox-rules.ts';
 import { startDemoTraffic } from './demo-traffic.ts';
@@ -28,9 +29,7 @@ describe('the sample traffic', () => {
       const records = () => platform.database.selectFrom('email_deliveries').select(['template', 'status', 'attempts', 'kind']).execute();
       // 22 single mails and twice a newsletter to three readers.
       await expect
-        .poll(async () => (await records()).filter((record) => record.status === 'sent' || record.status === 'bounced').length, {
-          timeout: 20_000,
-        })
+        .poll(async () => (await records()).filter((record) => record.status === 'sent' || record.status === 'bounced').length, patience)
         .toBe(28);
       await demo.stop();
       const seen = await records();
@@ -38,7 +37,7 @@ describe('the sample traffic', () => {
       expect(seen).toHaveLength(28);
       expect(new Set(seen.map((record) => record.template))).toEqual(new Set(['welcome', 'order_status', 'system_alert', 'newsletter']));
       expect(seen.filter((record) => record.attempts === 2)).toHaveLength(2);
-      await expect.poll(async () => (await platform.app.inspector.deadLetters.list()).items.length).toBe(2);
+      await expect.poll(async () => (await platform.app.inspector.deadLetters.list()).items.length, patience).toBe(2);
     } finally {
       await platform.stop();
     }
@@ -59,7 +58,7 @@ describe('the sample traffic', () => {
       periodMs: 1,
       limit: 5,
     });
-    await expect.poll(() => errors.length).toBe(5);
+    await expect.poll(() => errors.length, patience).toBe(5);
     await demo.stop();
     expect(asked).toBe(5);
   });

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { TaktlineError } from 'taktline';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../../test/database.ts';
+import { patience } from '../../test/patience.ts';
 import { links, startTestPlatform, type TestPlatform, type TestPlatformOptions } from '../../test/platform.ts';
 import type { SendEmailInput } from './email-input.ts';
 
@@ -104,7 +105,7 @@ describe('email.send', () => {
     const first = await tasks.sendEmail.delay(email('shared'));
     await arrived.opened;
     const second = await tasks.sendEmail.delay(email('shared'));
-    await expect.poll(async () => (await app.inspector.job(second.id))?.deferrals).toBe(1);
+    await expect.poll(async () => (await app.inspector.job(second.id))?.deferrals, patience).toBe(1);
     answer.open();
     expect(await first.result()).toMatchObject({ status: 'sent' });
     expect(smtp.mails).toHaveLength(1);
@@ -133,7 +134,7 @@ describe('email.send', () => {
     const { tasks, startWorker } = await start({ smtp: { rcpt: () => '451 4.7.1 <ann@example.com> later' }, deps: { retryInitial: '1h' } });
     await startWorker();
     const handle = await tasks.sendEmail.delay(email('deferred'));
-    await expect.poll(() => handle.status()).toBe('retrying');
+    await expect.poll(() => handle.status(), patience).toBe('retrying');
     expect(await tasks.records.find('deferred')).toMatchObject({
       status: 'deferred',
       reply_code: 451,
@@ -322,15 +323,12 @@ describe('email.sendBulk', () => {
   /** Waits until the jobs of all batches have ended. */
   const settled = (batches: number, bulk: string) =>
     expect
-      .poll(
-        async () => {
-          const states = await Promise.all(
-            Array.from({ length: batches }, (_, batch) => platform.app.handle(`email-batch:${bulk}:${batch}:1`).status()),
-          );
-          return states.every((state) => state === 'succeeded' || state === 'failed');
-        },
-        { timeout: 20_000 },
-      )
+      .poll(async () => {
+        const states = await Promise.all(
+          Array.from({ length: batches }, (_, batch) => platform.app.handle(`email-batch:${bulk}:${batch}:1`).status()),
+        );
+        return states.every((state) => state === 'succeeded' || state === 'failed');
+      }, patience)
       .toBe(true);
   const statuses = async (bulk: string) => {
     const rows = await platform.database
@@ -505,7 +503,7 @@ describe('email.retryFailed', () => {
     await (await tasks.retryFailed.delay({})).result();
     await arrived.opened;
     await app.inspector.deadLetters.redrive({ ids: [old.id] });
-    await expect.poll(async () => (await app.inspector.job(old.id))?.deferrals).toBe(1);
+    await expect.poll(async () => (await app.inspector.job(old.id))?.deferrals, patience).toBe(1);
     answer.open();
     expect(await app.handle('email:race:2').result()).toMatchObject({ status: 'sent' });
     expect(smtp.mails).toHaveLength(1);
@@ -521,7 +519,7 @@ describe('email.retryFailed', () => {
     await (await tasks.sendEmail.delay(email('fine'))).result();
     await deathOf((await tasks.sendEmail.delay(email('gone', 'gone@example.com'))).result());
     await deathOf((await tasks.sendEmail.delay({ ...email('blank'), context: {} })).result());
-    await expect.poll(() => waiting.status()).toBe('retrying');
+    await expect.poll(() => waiting.status(), patience).toBe('retrying');
     expect(await (await tasks.retryFailed.delay({})).result()).toEqual({ retried: 0, closed: 0, exhausted: 0 });
   });
 

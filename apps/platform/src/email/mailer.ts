@@ -4,7 +4,7 @@
  *
  * SMTP cannot make a delivery happen exactly once: between the server's "250" and our note of it, a crash, a lost
  * connection or an abort leaves a mail that was taken but counts as not sent, and the next attempt sends it again. It
- * then has the same Message-ID, by which receiving systems can drop the second copy. EMAIL.md says this to users.
+ * then has the same Message-ID, by which receiving systems can drop the second copy. docs/email.md says this to users.
  */
 import { createTransport, type SMTPPoolOptions, type SMTPPoolSentMessageInfo, type Transporter } from 'nodemailer';
 import type { SmtpSettings } from '../settings.ts';

@@ -422,6 +422,6 @@ describe('isTooDeep', () => {
     expect(isTooDeep(JSON.stringify(`\\"${'['.repeat(100)}`))).toBe(false);
     const began = performance.now();
     isTooDeep(`"${'\\"'.repeat(130_000)}`);
-    expect(performance.now() - began).toBeLessThan(200);
+    expect(performance.now() - began).toBeLessThan(1_000);
   });
 });
