@@ -16,8 +16,7 @@ const courtesyMs = 5_000;
  * @param proof a path in the finished place, relative to it, that shows that it is whole
  */
 export async function buildAside(place: string, proof: string, build: (aside: string) => Promise<void>): Promise<void> {
-  const until = performance.now() + courtesyMs;
-  while (performance.now() < until && (await isBeingBuilt(place))) await sleep(50);
+  while (await isBeingBuilt(place)) await sleep(50);
   if (await there(join(place, proof))) return;
   const aside = `${place}.new-${randomBytes(6).toString('hex')}`;
   try {
