@@ -142,14 +142,14 @@ export class DeadLetters {
   /** Puts dead letters back in their queues with a new set of attempts; an empty query means all. Returns how many. */
   async redrive(query: DeadLetterQuery, options: StepOptions = {}): Promise<number> {
     const inspector = await this.#inspector();
-    const filter = startedBefore(filterOf(query));
+    const filter = await deadUntilNow(inspector, filterOf(query));
     return steps(options, async () => (await inspector.redrive(filter, stepSize)).length);
   }
 
   /** Removes dead letters for good; an empty query means all. Returns how many. */
   async discard(query: DeadLetterQuery, options: StepOptions = {}): Promise<number> {
     const inspector = await this.#inspector();
-    const filter = startedBefore(filterOf(query));
+    const filter = await deadUntilNow(inspector, filterOf(query));
     return steps(options, async () => (await inspector.discard(filter, stepSize)).length);
   }
 }
@@ -170,9 +170,11 @@ function filterOf(query: DeadLetterQuery): DeadLetterFilter {
   return { ...rest, ...(diedBefore === undefined ? {} : { diedBefore: diedBefore.getTime() }) };
 }
 
-/** Jobs that die again while a long redrive goes on are not taken a second time. A minute is left for clocks that differ. */
-function startedBefore(filter: DeadLetterFilter): DeadLetterFilter {
-  return filter.diedBefore === undefined ? { ...filter, diedBefore: Date.now() + 60_000 } : filter;
+/** Jobs that die while the steps go on, perhaps for the second time, are not taken. Their time is that of the broker's clock. */
+async function deadUntilNow(inspector: Inspector, filter: DeadLetterFilter): Promise<DeadLetterFilter> {
+  if (filter.diedBefore !== undefined) return filter;
+  const [newest] = (await inspector.deadLetters(filter, 1, undefined)).items;
+  return { ...filter, diedBefore: newest === undefined ? 0 : newest.diedAt + 1 };
 }
 
 function checkLimit(limit: number): number {

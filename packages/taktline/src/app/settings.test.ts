@@ -20,7 +20,9 @@ describe('the broker', () => {
   });
 
   it('an empty variable and an empty option count as not set', () => {
-    expect(appSettings({ queues, brokerUrl: '' }, { BROKER_URL: '', DATABASE_URL: url('DATABASE_URL') }).brokerUrl).toBe(url('DATABASE_URL'));
+    expect(appSettings({ queues, brokerUrl: '' }, { BROKER_URL: '', DATABASE_URL: url('DATABASE_URL') }).brokerUrl).toBe(
+      url('DATABASE_URL'),
+    );
   });
 
   it('a first variable that cannot be used is refused by its name; no later one is taken instead', () => {

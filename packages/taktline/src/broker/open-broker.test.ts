@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { polled } from '../../test/support/polled.ts';
 import { type TestNamespace, testNamespace } from '../../test/support/namespace.ts';
 import { checkBrokerUrl, describeUrl, openBroker } from './open-broker.ts';
 
@@ -25,14 +26,17 @@ describe('the URL', () => {
     expect(checkBrokerUrl(url)).toBe(kind);
   });
 
-  it.each(['redis', 'rediss', 'redis-sentinel', 'redis-cluster', 'valkey'])('%s:// is refused in one line that says what to set', (scheme) => {
-    expect(() => checkBrokerUrl(`${scheme}://user:hunter2@localhost:6379/0`)).toThrow(
-      expect.objectContaining({
-        code: 'BROKER_URL',
-        message: expect.stringMatching(/^(?!.*hunter2)[^\n]*no Redis broker yet[^\n]*BROKER_URL[^\n]*postgres:\/\/[^\n]*$/) as string,
-      }),
-    );
-  });
+  it.each(['redis', 'rediss', 'redis-sentinel', 'redis-cluster', 'valkey'])(
+    '%s:// is refused in one line that says what to set',
+    (scheme) => {
+      expect(() => checkBrokerUrl(`${scheme}://user:hunter2@localhost:6379/0`)).toThrow(
+        expect.objectContaining({
+          code: 'BROKER_URL',
+          message: expect.stringMatching(/^(?!.*hunter2)[^\n]*no Redis broker yet[^\n]*BROKER_URL[^\n]*postgres:\/\/[^\n]*$/) as string,
+        }),
+      );
+    },
+  );
 
   it.each(['', 'localhost:5432/app', 'amqp://guest:hunter2@host', '/var/run', 'embedded:', 'embedded:  ', 'postgres://[bad', 'http://x'])(
     '%j is refused, and its password is not shown',
@@ -44,7 +48,9 @@ describe('the URL', () => {
   );
 
   it('is shown without user, password and options', () => {
-    expect(describeUrl('postgres://ann:hunter2@db.example.com:5433/app?password=hunter2&sslmode=require')).toBe('postgres://db.example.com:5433/app');
+    expect(describeUrl('postgres://ann:hunter2@db.example.com:5433/app?password=hunter2&sslmode=require')).toBe(
+      'postgres://db.example.com:5433/app',
+    );
     expect(describeUrl('embedded:.taktline')).toBe('embedded:.taktline');
   });
 });
@@ -75,7 +81,7 @@ describe('opening', () => {
     expect(await connections()).toBeGreaterThan(0);
     expect((await opened.inspector.queues()).map(({ name, priority }) => ({ name, priority }))).toEqual(queues);
     await opened.close();
-    await expect.poll(connections).toBe(0);
+    await polled(connections).toBe(0);
   });
 
   it('with create: false makes nothing, and says what is missing', async () => {
@@ -85,7 +91,7 @@ describe('opening', () => {
       message: expect.stringContaining(space.name) as string,
     });
     expect(await space.query('select 1 from pg_namespace where nspname = $1', [space.name])).toEqual([]);
-    await expect.poll(connections).toBe(0);
+    await polled(connections).toBe(0);
   });
 
   it('with create: false uses what is there', async () => {

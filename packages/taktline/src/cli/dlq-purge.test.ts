@@ -1,6 +1,7 @@
 /** `taktline dlq` and `taktline purge`: what is put back, what is removed, and what stays. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Shell } from '../../test/support/cli.ts';
+import { polled } from '../../test/support/polled.ts';
 
 let shell: Shell;
 
@@ -87,7 +88,7 @@ it('dlq redrive puts back one, those of a filter, or all', async () => {
 
   // They fail once more, with a new set of attempts.
   await shell.worker();
-  await expect.poll(ofTheDead, { timeout: 20_000 }).toHaveLength(3);
+  await polled(ofTheDead).toHaveLength(3);
   expect(await shell.json('dlq', 'show', ids[0] ?? '')).toMatchObject({ redrives: 1, attempts: [{}, {}, {}, {}] });
   expect(await shell.json('dlq', 'redrive', '--all', '--force')).toEqual({ redriven: 3, notFound: [] });
 });

@@ -32,7 +32,9 @@ it('finds jobs that no worker takes', async () => {
   await shell.call('mail.send', { to: 'a' });
   const { code, stdout } = await shell.run(['doctor']);
   expect(code).toBe(1);
-  expect(stdout).toMatch(/^NOT OK {2}consumers +mail.normal: 1 wait, and no worker takes them\n +-> start a worker: .* -Q mail.normal$/m);
+  expect(stdout).toMatch(
+    /^NOT OK {2}consumers +mail.normal: 1 waiting, and no worker takes them\n +-> start a worker: .* -Q mail.normal$/m,
+  );
   expect(stdout).toMatch(/^ok +broker +postgres:/m);
 });
 

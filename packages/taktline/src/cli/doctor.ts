@@ -61,7 +61,7 @@ function consumers(queues: readonly QueueCounts[], workers: readonly WorkerView[
     detail:
       stuck.length === 0
         ? 'every queue with waiting jobs has a worker'
-        : stuck.map(({ name, ready }) => `${name}: ${ready} wait, and no worker takes them`).join('; '),
+        : stuck.map(({ name, ready }) => `${name}: ${ready} waiting, and no worker takes them`).join('; '),
     advice: `start a worker: taktline --app dist/app.js worker -Q ${stuck.map(({ name }) => name).join(',')}`,
   };
 }

@@ -37,8 +37,9 @@ for (const add of [addWorker, addCall, addResult, addCancel, addInspect, addStat
 ignoreClosedPipes();
 process.exitCode = stranded;
 process.once('exit', (code) => {
-  if (code === stranded)
-    note('taktline: nothing is left to wait for, and the command has not ended: does the promise of --app ever settle?');
+  if (code !== stranded) return;
+  note('taktline: nothing is left to wait for, and the command has not ended: does the promise of --app ever settle?');
+  process.exitCode = exitCodes.usage;
 });
 try {
   await program.parseAsync();

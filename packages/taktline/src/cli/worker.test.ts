@@ -71,7 +71,7 @@ it.each(['SIGTERM', 'SIGINT'] as const)('%s lets what runs come to its end, and 
   const waiting = await shell.call('mail.slow', { ms: 1 });
   await cli.said(/slow begun/);
   cli.process.kill(signal);
-  await cli.said(/^stopping: 1 jobs run/m);
+  await cli.said(/^stopping: 1 job runs/m);
   expect(await cli.ended).toMatchObject({ code: 0, stdout: '' });
   const [ended] = await shell.space.query('select result from $ns.ended where id = $1', [id]);
   expect(ended).toEqual({ result: '"slept"' });
@@ -97,7 +97,7 @@ it('a second SIGTERM stops at once and loses nothing', async () => {
   const id = await shell.call('mail.slow', { ms: 60_000, stubborn: true });
   await cli.said(/slow begun/);
   cli.process.kill('SIGTERM');
-  await cli.said(/^stopping: 1 jobs run; a second signal stops at once/m);
+  await cli.said(/^stopping: 1 job runs; a second signal stops at once/m);
   const asked = performance.now();
   cli.process.kill('SIGTERM');
   expect((await cli.ended).code).toBe(0);

@@ -60,7 +60,8 @@ function untilStopped(worker: Worker): Promise<number> {
   return new Promise((resolve) => {
     onStopSignals({
       gently: () => {
-        note(`stopping: ${worker.running().length} jobs run; a second signal stops at once`);
+        const jobs = worker.running().length;
+        note(`stopping: ${jobs} ${jobs === 1 ? 'job runs' : 'jobs run'}; a second signal stops at once`);
         return worker.stop();
       },
       atOnce: () => {

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type TestNamespace, testNamespace } from '../../test/support/namespace.ts';
-import type { Broker, NewJob } from '../broker/broker.ts';
+import { watched } from '../../test/support/watched.ts';
+import type { NewJob } from '../broker/broker.ts';
 import { type OpenedBroker, openBroker } from '../broker/open-broker.ts';
 import type { Duration } from '../support/durations.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
@@ -17,19 +18,14 @@ let sent: NewJob[][];
 let fault: ((batch: number) => 'lost' | 'reply lost' | undefined) | undefined;
 let client: Client;
 
-/** The broker, with another way to enqueue. */
-const watching = (enqueue: Broker['enqueue']): Broker =>
-  new Proxy(opened.broker, {
-    get: (broker, verb) => {
-      if (verb === 'enqueue') return enqueue;
-      const value: unknown = Reflect.get(broker, verb, broker);
-      return typeof value === 'function' ? (value.bind(broker) as unknown) : value;
-    },
-  });
-
 beforeAll(async () => {
   space = await testNamespace();
-  opened = await openBroker({ url: space.url, namespace: space.name, queues: ['work', 'other'].map((name) => ({ name, priority: 5 })), deadLetterTtlMs: 1e9 });
+  opened = await openBroker({
+    url: space.url,
+    namespace: space.name,
+    queues: ['work', 'other'].map((name) => ({ name, priority: 5 })),
+    deadLetterTtlMs: 1e9,
+  });
 });
 afterAll(async () => {
   await opened.close();
@@ -38,18 +34,29 @@ afterAll(async () => {
 beforeEach(() => {
   sent = [];
   fault = undefined;
-  const watched = watching(async (jobs) => {
+  const enqueue = async (jobs: readonly NewJob[]) => {
     const batch = sent.push([...jobs]);
     const what = fault?.(batch);
     if (what === 'lost') throw new TaktlineError('BROKER_UNAVAILABLE', 'away');
     const replies = await opened.broker.enqueue(jobs);
     if (what === 'reply lost') throw new TaktlineError('BROKER_UNAVAILABLE', 'away');
     return replies;
+  };
+  client = new Client({
+    broker: async () => watched(opened.broker, { enqueue }),
+    queues: new Set(['work', 'other']),
+    payloadLimit: 2_000,
   });
-  client = new Client({ broker: async () => watched, queues: new Set(['work', 'other']), payloadLimit: 2_000 });
 });
 
-const task = defineTask({ name: 'send', queue: 'work', priority: 7, inputVersion: 3, input: z.object({ to: z.string() }), run: () => null });
+const task = defineTask({
+  name: 'send',
+  queue: 'work',
+  priority: 7,
+  inputVersion: 3,
+  input: z.object({ to: z.string() }),
+  run: () => null,
+});
 const plain = defineTask({ name: 'plain', queue: 'work', run: () => null });
 const input = { to: 'ann' };
 const enqueue = async (options: EnqueueOneOptions) => {
@@ -82,7 +89,12 @@ describe('what is sent', () => {
   });
 
   it('is the input as it was given, not as the schema makes it: the worker checks it again', async () => {
-    const coerce = defineTask({ name: 'coerce', queue: 'work', input: z.object({ n: z.coerce.number(), tag: z.string().default('x') }), run: () => null });
+    const coerce = defineTask({
+      name: 'coerce',
+      queue: 'work',
+      input: z.object({ n: z.coerce.number(), tag: z.string().default('x') }),
+      run: () => null,
+    });
     await client.enqueue(coerce, { n: '5' });
     expect(decodeEnvelope(sent.at(-1)?.[0]?.envelope as string).input).toEqual({ n: '5' });
   });
@@ -93,16 +105,26 @@ describe('what is sent', () => {
   });
 
   it('many go a thousand at a time, and fewer when they are large', async () => {
-    await client.enqueueMany(task, Array.from({ length: 2_500 }, () => input));
+    await client.enqueueMany(
+      task,
+      Array.from({ length: 2_500 }, () => input),
+    );
     expect(sent.map((batch) => batch.length)).toEqual([1_000, 1_000, 500]);
     sent = [];
     const seen: number[] = [];
-    const broker = watching((jobs) => {
+    const enqueueSeen = (jobs: readonly NewJob[]) => {
       seen.push(jobs.length);
       return opened.broker.enqueue(jobs);
+    };
+    const large = new Client({
+      broker: async () => watched(opened.broker, { enqueue: enqueueSeen }),
+      queues: new Set(['work']),
+      payloadLimit: 2e6,
     });
-    const large = new Client({ broker: async () => broker, queues: new Set(['work']), payloadLimit: 2e6 });
-    await large.enqueueMany(task, Array.from({ length: 10 }, () => ({ to: 'x'.repeat(1_500_000) })));
+    await large.enqueueMany(
+      task,
+      Array.from({ length: 10 }, () => ({ to: 'x'.repeat(1_500_000) })),
+    );
     expect(seen).toEqual([3, 3, 3, 1]);
   });
 });
@@ -127,7 +149,10 @@ describe('is refused before anything is sent', () => {
   });
 
   it('an input that does not fit, with its fields named', async () => {
-    await expect(client.enqueue(task, { to: 5 })).rejects.toMatchObject({ code: 'INVALID_INPUT', message: expect.stringContaining('to: ') as string });
+    await expect(client.enqueue(task, { to: 5 })).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      message: expect.stringContaining('to: ') as string,
+    });
     await expect(client.enqueue(plain, { any: 1 })).rejects.toMatchObject({ code: 'INVALID_INPUT' });
     await expect(client.enqueue(task, { to: 'a', n: 1n })).rejects.toMatchObject({ code: 'INVALID_INPUT' });
     expect(sent).toEqual([]);
@@ -144,22 +169,35 @@ describe('is refused before anything is sent', () => {
     const head = '{"v":1,"task":"send","iv":3,"input":{"to":""}}'.length;
     await expect(client.enqueue(task, { to: 'x'.repeat(2_000 - head) })).resolves.toBeDefined();
     sent = [];
-    await expect(client.enqueue(task, { to: 'x'.repeat(2_001 - head) })).rejects.toMatchObject({ code: 'PAYLOAD_TOO_LARGE', message: expect.stringContaining('2000') as string });
+    await expect(client.enqueue(task, { to: 'x'.repeat(2_001 - head) })).rejects.toMatchObject({
+      code: 'PAYLOAD_TOO_LARGE',
+      message: expect.stringContaining('2000') as string,
+    });
     await expect(client.enqueue(task, { to: 'ü'.repeat(1_000) })).rejects.toMatchObject({ code: 'PAYLOAD_TOO_LARGE' });
     expect(sent).toEqual([]);
   });
 
   it('one bad input among many: none is enqueued, and it is named by its place', async () => {
     const inputs = [...Array.from({ length: 1_500 }, () => input), { to: 5 as unknown as string }, input];
-    await expect(client.enqueueMany(task, inputs)).rejects.toMatchObject({ code: 'INVALID_INPUT', message: expect.stringContaining('input 1500 of 1502') as string });
+    await expect(client.enqueueMany(task, inputs)).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      message: expect.stringContaining('input 1500 of 1502') as string,
+    });
     expect(sent).toEqual([]);
   });
 });
 
 it('waits for a schema that is asynchronous', async () => {
-  const slow = defineTask({ name: 'slow', queue: 'work', input: z.object({ to: z.string().refine(async (to) => to !== 'bob') }), run: () => null });
+  const slow = defineTask({
+    name: 'slow',
+    queue: 'work',
+    input: z.object({ to: z.string().refine(async (to) => to !== 'bob') }),
+    run: () => null,
+  });
   await expect(client.enqueue(slow, { to: 'bob' })).rejects.toMatchObject({ code: 'INVALID_INPUT' });
-  await expect(client.enqueueMany(slow, [{ to: 'ann' }, { to: 'bob' }])).rejects.toMatchObject({ message: expect.stringContaining('input 1 of 2') as string });
+  await expect(client.enqueueMany(slow, [{ to: 'ann' }, { to: 'bob' }])).rejects.toMatchObject({
+    message: expect.stringContaining('input 1 of 2') as string,
+  });
   expect(await client.enqueueMany(slow, [{ to: 'ann' }])).toHaveLength(1);
 });
 
@@ -168,7 +206,9 @@ describe('an id of the caller', () => {
     const handles = await Promise.all([1, 2, 3].map(() => client.enqueue(task, input, { id: 'once' })));
     handles.push(await client.enqueue(task, input, { id: 'once', queue: 'other', countdown: '1h' }));
     expect(new Set(handles.map(({ id }) => id))).toEqual(new Set(['once']));
-    expect(await space.query('select id from $ns.ready where id = $1 union all select id from $ns.scheduled where id = $1', ['once'])).toHaveLength(1);
+    expect(
+      await space.query('select id from $ns.ready where id = $1 union all select id from $ns.scheduled where id = $1', ['once']),
+    ).toHaveLength(1);
   });
 
   it('with another input or task is a conflict', async () => {
@@ -179,7 +219,9 @@ describe('an id of the caller', () => {
 
   it('of many: those that conflict are named, the others are made', async () => {
     await client.enqueue(task, { to: 'somebody else' }, { id: 'many-1' });
-    await expect(client.enqueueMany(task, [{ to: '0' }, { to: '1' }, { to: '2' }], { id: (one) => `many-${one.to}` })).rejects.toMatchObject({
+    await expect(
+      client.enqueueMany(task, [{ to: '0' }, { to: '1' }, { to: '2' }], { id: (one) => `many-${one.to}` }),
+    ).rejects.toMatchObject({
       code: 'ID_CONFLICT',
       message: expect.stringContaining('"many-1"') as string,
     });
@@ -204,7 +246,12 @@ describe('a broker that does not answer', () => {
 
   it('in the middle of many: the error says how many are known to be there', async () => {
     fault = (batch) => (batch === 3 ? 'lost' : undefined);
-    await expect(client.enqueueMany(task, Array.from({ length: 5_000 }, () => input))).rejects.toMatchObject({
+    await expect(
+      client.enqueueMany(
+        task,
+        Array.from({ length: 5_000 }, () => input),
+      ),
+    ).rejects.toMatchObject({
       code: 'BROKER_UNAVAILABLE',
       message: expect.stringMatching(/[23]000 of 5000 jobs are known to be enqueued/) as string,
     });
@@ -215,7 +262,10 @@ it('close() waits for what is on its way, though nobody has awaited it', async (
   const slow = defineTask({ name: 'slow', queue: 'work', input: z.object({ to: z.string().refine(async () => true) }), run: () => null });
   const one = client.enqueue(task, input);
   const late = client.enqueue(slow, input);
-  const many = client.enqueueMany(task, Array.from({ length: 3_500 }, () => input));
+  const many = client.enqueueMany(
+    task,
+    Array.from({ length: 3_500 }, () => input),
+  );
   const bad = client.enqueue(task, { to: 5 }).catch(() => 'refused');
   await client.close();
   expect(sent.flat()).toHaveLength(3_502);

@@ -54,7 +54,10 @@ describe('a batch is bounded', () => {
     const { add, batches } = make({ mostItems: 2 });
     const replies = [1, 2, 3, 4, 5].map((item) => add(item));
     await turn();
-    expect(batches.map(({ items }) => items)).toEqual([[1, 2], [3, 4]]);
+    expect(batches.map(({ items }) => items)).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
     batches[0]?.answer();
     await replies[0];
     await turn();

@@ -35,7 +35,13 @@ async function enqueued(): Promise<string> {
 }
 
 async function claimed() {
-  const { claim } = await opened.broker.exchange(worker, [], { queues: ['work'], limit: 1, lane: 'usual', lowestFirst: false, idle: false });
+  const { claim } = await opened.broker.exchange(worker, [], {
+    queues: ['work'],
+    limit: 1,
+    lane: 'usual',
+    lowestFirst: false,
+    idle: false,
+  });
   const [job] = claim?.jobs ?? [];
   if (job === undefined) throw new Error('nothing was claimed');
   return job;
@@ -58,7 +64,13 @@ describe('result()', () => {
     ['false', 'false', false],
     ['nothing', undefined, null],
   ])('is %s as JSON has it', async (_, result, value) => {
-    const handle = await settled((job) => ({ kind: 'end', job, state: 'succeeded', keepMs: 60_000, ...(result === undefined ? {} : { result }) }));
+    const handle = await settled((job) => ({
+      kind: 'end',
+      job,
+      state: 'succeeded',
+      keepMs: 60_000,
+      ...(result === undefined ? {} : { result }),
+    }));
     expect(await handle.result()).toEqual(value);
     expect(await handle.status()).toBe('succeeded');
   });
@@ -75,7 +87,11 @@ describe('result()', () => {
     const past = encodePast({
       ...noPast,
       failures: 2,
-      history: [attempt(1, 'first'), attempt(2, 'no such user'), { attempt: 3, outcome: 'handed-back', startedAt: 1, endedAt: 2, worker: 'w' }],
+      history: [
+        attempt(1, 'first'),
+        attempt(2, 'no such user'),
+        { attempt: 3, outcome: 'handed-back', startedAt: 1, endedAt: 2, worker: 'w' },
+      ],
     });
     const handle = await settled((job) => ({ kind: 'bury', job, task: 'x', code: 'E550', message: 'no such user', past }));
     await expect(handle.result()).rejects.toMatchObject({
@@ -117,7 +133,10 @@ describe('result()', () => {
   it('takes a timeout, and checks it', async () => {
     const handle = handleOf(await enqueued());
     await expect(handle.result({ timeout: '30ms' })).rejects.toMatchObject({ code: 'RESULT_TIMEOUT', jobId: handle.id });
-    await expect(handle.result({ timeout: -1 })).rejects.toMatchObject({ code: 'INVALID_OPTION', message: expect.stringContaining('timeout') as string });
+    await expect(handle.result({ timeout: -1 })).rejects.toMatchObject({
+      code: 'INVALID_OPTION',
+      message: expect.stringContaining('timeout') as string,
+    });
     await handle.cancel();
   });
 });

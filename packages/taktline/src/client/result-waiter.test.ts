@@ -1,5 +1,6 @@
 /** Waiting for ends of jobs, on the real broker: the end, the time, an outage, and jobs that are not there. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { polled } from '../../test/support/polled.ts';
 import { type TestNamespace, testNamespace } from '../../test/support/namespace.ts';
 import type { Broker } from '../broker/broker.ts';
 import { type OpenedBroker, openBroker } from '../broker/open-broker.ts';
@@ -48,7 +49,9 @@ async function jobs(count: number): Promise<string[]> {
   const ids = Array.from({ length: count }, newId);
   for (let from = 0; from < count; from += 1_000) {
     await opened.broker.enqueue(
-      ids.slice(from, from + 1_000).map((id) => ({ id, queue: 'work', priority: 5, envelope: '{"v":1,"task":"x","input":null}', countdownMs: 86_400_000 })),
+      ids
+        .slice(from, from + 1_000)
+        .map((id) => ({ id, queue: 'work', priority: 5, envelope: '{"v":1,"task":"x","input":null}', countdownMs: 86_400_000 })),
     );
   }
   return ids;
@@ -129,7 +132,7 @@ it('outlives an outage of the broker', async () => {
   const [id] = (await jobs(1)) as [string];
   outage = new TaktlineError('BROKER_UNAVAILABLE', 'away');
   const wait = waiter.wait(id, 20_000);
-  await expect.poll(() => asked.ended.length).toBeGreaterThan(2);
+  await polled(() => asked.ended.length).toBeGreaterThan(2);
   await opened.broker.cancel([id]);
   outage = undefined;
   expect(await wait).toMatchObject({ state: 'cancelled' });
@@ -138,15 +141,15 @@ it('outlives an outage of the broker', async () => {
 it('asks less and less often, and often again for a new job', async () => {
   const [first, second] = (await jobs(2)) as [string, string];
   const wait = waiter.wait(first, 60_000).catch(() => undefined);
-  await expect.poll(() => asked.ended.length, { timeout: 5_000 }).toBeGreaterThanOrEqual(12);
+  await polled(() => asked.ended.length).toBeGreaterThanOrEqual(12);
   const slow = performance.now();
   const before = asked.ended.length;
-  await expect.poll(() => asked.ended.length, { interval: 5 }).toBeGreaterThan(before + 1);
+  await polled(() => asked.ended.length).toBeGreaterThan(before + 1);
   expect(performance.now() - slow).toBeGreaterThan(30);
   const quick = performance.now();
   const wait2 = waiter.wait(second, 60_000).catch(() => undefined);
   const then = asked.ended.length;
-  await expect.poll(() => asked.ended.length, { interval: 1 }).toBeGreaterThan(then + 2);
+  await polled(() => asked.ended.length).toBeGreaterThan(then + 2);
   expect(performance.now() - quick).toBeLessThan(1_000);
   waiter.close();
   await Promise.all([wait, wait2]);
@@ -156,7 +159,7 @@ it('a job that is waited for again while its end is on the way does not stop the
   const [first, second] = (await jobs(2)) as [string, string];
   await opened.broker.cancel([first]);
   const waits = [waiter.wait(first, 10_000)];
-  await expect.poll(() => asked.ended.length, { interval: 1 }).toBeGreaterThan(0);
+  await polled(() => asked.ended.length).toBeGreaterThan(0);
   waits.push(waiter.wait(first, 10_000));
   await Promise.all(waits);
   const wait = waiter.wait(second, 10_000);

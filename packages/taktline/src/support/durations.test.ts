@@ -28,14 +28,26 @@ describe('toMs', () => {
     expect(toMs('0.0015s', 'x')).toBe(2);
   });
 
-  it.each([-1, Number.NaN, Number.POSITIVE_INFINITY, 3_651 * 86_400_000, '', '5', '5 minutes', '-5s', '1e3s', '0x10s', '3651d', ' 5s', '5S', null])(
-    'refuses %j, and names what it was for',
-    (duration) => {
-      expect(() => toMs(duration as Duration, 'countdown')).toThrow(
-        expect.objectContaining({ code: 'INVALID_OPTION', message: expect.stringContaining('countdown') as string }),
-      );
-    },
-  );
+  it.each([
+    -1,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    3_651 * 86_400_000,
+    '',
+    '5',
+    '5 minutes',
+    '-5s',
+    '1e3s',
+    '0x10s',
+    '3651d',
+    ' 5s',
+    '5S',
+    null,
+  ])('refuses %j, and names what it was for', (duration) => {
+    expect(() => toMs(duration as Duration, 'countdown')).toThrow(
+      expect.objectContaining({ code: 'INVALID_OPTION', message: expect.stringContaining('countdown') as string }),
+    );
+  });
 
   it('gives a time in range or an error that says so, whatever it is handed', () => {
     fc.assert(

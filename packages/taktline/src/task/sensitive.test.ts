@@ -10,9 +10,21 @@ const of = (schema: InputSchema, listed?: readonly string[]) => sensitivityOf(sc
 
 describe('fields that the schema marks', () => {
   it.each<[string, InputSchema, readonly string[], unknown, unknown]>([
-    ['a field', z.object({ user: z.string(), password: secret }), ['password'], { user: 'ann', password: 'p' }, { user: 'ann', password: mask }],
+    [
+      'a field',
+      z.object({ user: z.string(), password: secret }),
+      ['password'],
+      { user: 'ann', password: 'p' },
+      { user: 'ann', password: mask },
+    ],
     ['the whole input', secret, ['*'], 'hunter2', mask],
-    ['a nested field', z.object({ a: z.object({ b: secret, c: z.string() }) }), ['a.b'], { a: { b: 'x', c: 'y' } }, { a: { b: mask, c: 'y' } }],
+    [
+      'a nested field',
+      z.object({ a: z.object({ b: secret, c: z.string() }) }),
+      ['a.b'],
+      { a: { b: 'x', c: 'y' } },
+      { a: { b: mask, c: 'y' } },
+    ],
     ['an object', z.object({ a: z.object({ b: z.string() }).meta({ sensitive: true }) }), ['a'], { a: { b: 'x' } }, { a: mask }],
     ['elements of an array', z.object({ a: z.array(secret) }), ['a[]'], { a: ['x', 'y'] }, { a: [mask, mask] }],
     [
@@ -36,15 +48,44 @@ describe('fields that the schema marks', () => {
       { kind: 'card', number: '4111' },
       { kind: 'card', number: mask },
     ],
-    ['either side of an intersection', z.intersection(z.object({ a: secret }), z.object({ b: secret })), ['a', 'b'], { a: 'x', b: 'y' }, { a: mask, b: mask }],
+    [
+      'either side of an intersection',
+      z.intersection(z.object({ a: secret }), z.object({ b: secret })),
+      ['a', 'b'],
+      { a: 'x', b: 'y' },
+      { a: mask, b: mask },
+    ],
     ['an optional field', z.object({ a: secret.optional() }), ['a'], { a: 'x' }, { a: mask }],
     ['a nullable field', z.object({ a: secret.nullable() }), ['a'], { a: 'x' }, { a: mask }],
     ['a field with a default', z.object({ a: secret.default('x') }), ['a'], { a: 'y' }, { a: mask }],
     ['a number', z.object({ pin: z.number().meta({ sensitive: true }) }), ['pin'], { pin: 1234 }, { pin: mask }],
     ['a boolean', z.object({ ill: z.boolean().meta({ sensitive: true }) }), ['ill'], { ill: true }, { ill: mask }],
-    ['a field that is transformed', z.object({ a: z.string().transform((text) => text.length).meta({ sensitive: true }) }), ['a'], { a: 'x' }, { a: mask }],
-    ['a field beside a date', z.object({ on: z.coerce.date(), a: secret }), ['a'], { on: '2026-01-01', a: 'x' }, { on: '2026-01-01', a: mask }],
-    ['a field beside a custom check', z.object({ on: z.custom<number>(() => true), a: secret }), ['a'], { on: 1, a: 'x' }, { on: 1, a: mask }],
+    [
+      'a field that is transformed',
+      z.object({
+        a: z
+          .string()
+          .transform((text) => text.length)
+          .meta({ sensitive: true }),
+      }),
+      ['a'],
+      { a: 'x' },
+      { a: mask },
+    ],
+    [
+      'a field beside a date',
+      z.object({ on: z.coerce.date(), a: secret }),
+      ['a'],
+      { on: '2026-01-01', a: 'x' },
+      { on: '2026-01-01', a: mask },
+    ],
+    [
+      'a field beside a custom check',
+      z.object({ on: z.custom<number>(() => true), a: secret }),
+      ['a'],
+      { on: 1, a: 'x' },
+      { on: 1, a: mask },
+    ],
     ['a date', z.object({ born: z.coerce.date().meta({ sensitive: true }) }), ['born'], { born: '1990-05-05' }, { born: mask }],
   ])('%s', (_, schema, paths, input, shown) => {
     const before = structuredClone(input);
@@ -65,9 +106,9 @@ describe('fields that the schema marks', () => {
       expect(shown.match(/n\d/g)).toHaveLength(depth + 1);
       expect(sensitivity.scrub(`secret-k${depth} ${nested(depth)}`, { key: `secret-k${depth}` })).toContain(mask);
     }
-    expect(sensitivity.scrub('could not open with deep-key', { name: 'a', key: 'x', inside: [{ inside: [{ inside: [{ key: 'deep-key' }] }] }] })).toBe(
-      `could not open with ${mask}`,
-    );
+    expect(
+      sensitivity.scrub('could not open with deep-key', { name: 'a', key: 'x', inside: [{ inside: [{ inside: [{ key: 'deep-key' }] }] }] }),
+    ).toBe(`could not open with ${mask}`);
   });
 
   it('of a shared part are masked wherever it is used', () => {

@@ -33,7 +33,10 @@ it('names at most ten, and counts the others', () => {
   const schema = z.array(z.string());
   let message = '';
   try {
-    validateInput(task(schema), Array.from({ length: 25 }, () => 1));
+    validateInput(
+      task(schema),
+      Array.from({ length: 25 }, () => 1),
+    );
   } catch (error) {
     message = (error as Error).message;
   }

@@ -230,12 +230,15 @@ describe('an attempt that was asked to stop', () => {
     expect(pastOf(settlement).history).toMatchObject([{ outcome: 'cancelled' }]);
   });
 
-  it.each([new ShutdownSignal('stop'), new TaktlineError('LEASE_LOST', 'lost')])('goes back to its place for $name $code, and no failure is counted', async (reason) => {
-    const past = encodePast({ ...noPast, failures: 2 });
-    const settlement = await aborted.execute(claimedJob('work', null, { past, lane: 'suspects' }), reason);
-    expect(settlement).toMatchObject({ kind: 'release', lane: 'suspects' });
-    expect(pastOf(settlement)).toMatchObject({ failures: 2, history: [{ outcome: 'handed-back' }] });
-  });
+  it.each([new ShutdownSignal('stop'), new TaktlineError('LEASE_LOST', 'lost')])(
+    'goes back to its place for $name $code, and no failure is counted',
+    async (reason) => {
+      const past = encodePast({ ...noPast, failures: 2 });
+      const settlement = await aborted.execute(claimedJob('work', null, { past, lane: 'suspects' }), reason);
+      expect(settlement).toMatchObject({ kind: 'release', lane: 'suspects' });
+      expect(pastOf(settlement)).toMatchObject({ failures: 2, history: [{ outcome: 'handed-back' }] });
+    },
+  );
 
   it('has failed for its time limit, whatever it throws then', async () => {
     const { execute } = make({
@@ -448,13 +451,11 @@ describe('describeError', () => {
     class Named extends Error {
       override readonly name = 'E_NAMED';
     }
-    expect([new Error('x'), new RangeError('x'), new Gone('x'), new Named('x'), new (class extends Gone {})('x')].map((error) => describeError(error, asIs).type)).toEqual([
-      'Error',
-      'RangeError',
-      'Gone',
-      'E_NAMED',
-      'Error',
-    ]);
+    expect(
+      [new Error('x'), new RangeError('x'), new Gone('x'), new Named('x'), new (class extends Gone {})('x')].map(
+        (error) => describeError(error, asIs).type,
+      ),
+    ).toEqual(['Error', 'RangeError', 'Gone', 'E_NAMED', 'Error']);
   });
 
   it('takes a code that is a plain word, and no other', () => {

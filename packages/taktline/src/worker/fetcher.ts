@@ -220,7 +220,8 @@ export class Fetcher {
     this.#claims += 1;
     return {
       queues: this.#order(),
-      limit: want,
+      // Half of what is wanted, so that the other half travels while this one runs.
+      limit: Math.min(want, Math.max(slots, Math.ceil(target / exchangesAtOnce))),
       lane: 'usual',
       lowestFirst: this.#options.ageing && this.#claims % ageingEvery === 0,
       idle: true,

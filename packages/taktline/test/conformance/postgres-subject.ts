@@ -5,7 +5,7 @@ import { PostgresBroker } from '../../src/broker/postgres/postgres-broker.ts';
 import { PostgresInspector } from '../../src/broker/postgres/postgres-inspector.ts';
 import { OwnServer } from '../support/own-server.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
-import { type BrokerSettings, type Instance, type OwnServerSpace, queues, type Space, type Subject } from './subject.ts';
+import { type BrokerSettings, type Instance, type Network, type OwnServerSpace, queues, type Space, type Subject } from './subject.ts';
 
 /**
  * @param url of the server that all tests share
@@ -73,24 +73,20 @@ class PostgresServerSpace extends PostgresSpace implements OwnServerSpace {
     this.#proxy = proxy;
   }
 
+  get network(): Network {
+    return this.#proxy;
+  }
+
   stop(): Promise<void> {
     return this.#server.stop();
   }
 
+  crash(): Promise<void> {
+    return this.#server.crash();
+  }
+
   start(): Promise<void> {
     return this.#server.start();
-  }
-
-  goSilent(): void {
-    this.#proxy.goSilent();
-  }
-
-  goOn(): void {
-    this.#proxy.goOn();
-  }
-
-  cut(): void {
-    this.#proxy.cut();
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,7 @@
 /** Topic: schedule. A job with a countdown or an eta comes when it is due, never before, and the earliest due first. */
 import { describe, expect, it } from 'vitest';
 import type { ClaimedJob } from '../../src/broker/broker.ts';
-import { eventually } from '../support/eventually.ts';
+import { waitFor } from '../support/wait-for.ts';
 import type { Subject } from './subject.ts';
 import { end, ids, job, numbers, reschedule, TestWorker } from './test-worker.ts';
 
@@ -30,7 +30,7 @@ export function scheduling(subject: Subject): void {
       const worker = await TestWorker.join(broker);
       await broker.enqueue([job('eta', { eta: 1 }), job('past', { eta: 0 }), job('countdown', { countdownMs: 0 })]);
       const taken: ClaimedJob[] = [];
-      await eventually(async () => taken.push(...(await worker.take())) === 3, 'they come');
+      await waitFor(async () => taken.push(...(await worker.take())) === 3, 'they come');
       expect(ids(taken).toSorted()).toEqual(['countdown', 'eta', 'past']);
     });
 
@@ -80,7 +80,7 @@ export function scheduling(subject: Subject): void {
       await broker.enqueue([job('soon', { countdownMs: 50 })]);
       expect(await next()).toBeLessThanOrEqual(50);
       await broker.cancel(['later']);
-      await eventually(async () => (await worker.take()).length === 1, 'the job comes');
+      await waitFor(async () => (await worker.take()).length === 1, 'the job comes');
       expect(await next()).toBeUndefined();
     });
 
@@ -94,7 +94,7 @@ export function scheduling(subject: Subject): void {
         job('urgent', { countdownMs: 80, priority: 9 }),
         job('waiting'),
       ]);
-      await eventually(async () => (await worker.exchange([], { queues: ['low'] })).nextDueInMs === undefined, 'all are due');
+      await waitFor(async () => (await worker.exchange([], { queues: ['low'] })).nextDueInMs === undefined, 'all are due');
       expect(ids(await worker.takeAll())).toEqual(['urgent', 'waiting', 'due-10', 'due-20', 'due-30', 'due-50', 'due-70', 'due-90']);
     });
 
@@ -105,7 +105,7 @@ export function scheduling(subject: Subject): void {
       const it = await worker.claimOfNew('it');
       await worker.done(reschedule(it, 100));
       expect(await broker.states(['it'])).toEqual(['retrying']);
-      const claim = await eventually(async () => worker.claim(), 'the retry comes');
+      const claim = await waitFor(async () => worker.claim(), 'the retry comes');
       expect(ids(claim.jobs)).toEqual(['it']);
       const settledAfter = claim.claimedAt - it.enqueuedAt;
       expect(settledAfter).toBeGreaterThanOrEqual(100);
@@ -118,7 +118,7 @@ export function scheduling(subject: Subject): void {
       const { enqueuedAt: now } = await worker.claimOfNew('now');
       await broker.enqueue(Array.from({ length: 2_000 }, (_, index) => job(`job-${index}`, { eta: now + 500 })));
       const taken: string[] = [];
-      await eventually(async () => {
+      await waitFor(async () => {
         const got = await worker.take({ limit: 300 });
         taken.push(...ids(got));
         await worker.done(...got.map((one) => end(one, { keepMs: 0 })));

@@ -9,7 +9,7 @@ import type { Inspector } from '../../src/broker/inspector.ts';
 export interface Subject {
   /** An empty namespace on the server that all tests share. */
   space(): Promise<Space>;
-  /** A server that the test may stop, and a namespace on it. */
+  /** A namespace on a server that the test may stop, reached through a network that it may disturb. */
   ownServer(): Promise<OwnServerSpace>;
 }
 
@@ -38,11 +38,21 @@ export interface Instance {
 
 export interface OwnServerSpace extends Space {
   stop(): Promise<void>;
+  /** Ends the server as a crash does: what it has not written is lost. */
+  crash(): Promise<void>;
   start(): Promise<void>;
-  /** From now on nothing gets through to the server or back, and no connection is told. */
+  readonly network: Network;
+}
+
+export interface Network {
+  /** From now on nothing gets through, on new connections neither, and nobody is told. */
   goSilent(): void;
-  /** What was held back goes on its way, also that of clients which have given up meanwhile. */
-  goOn(): void;
+  /** What is sent on the connections of now stays on its way. */
+  holdRequests(): void;
+  /** The answers on the connections of now stay on their way. */
+  holdReplies(): void;
+  /** Delivers what was held back. Resolves when the server has dealt with what came from clients that have gone. */
+  goOn(): Promise<void>;
   /** Resets all connections. */
   cut(): void;
 }

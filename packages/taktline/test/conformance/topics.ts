@@ -1,9 +1,23 @@
 /** Every topic of the suite. */
+import { cancelling } from './cancel.ts';
 import { claiming } from './claim.ts';
+import { clocks } from './clock.ts';
+import { countsAndLists } from './counts-and-lists.ts';
+import { deadLetters } from './dead-letters.ts';
 import { enqueueing } from './enqueue.ts';
 import { expiry } from './expires.ts';
+import { hostileInput } from './hostile-input.ts';
+import { leases } from './lease.ts';
+import { missingClaims } from './missing.ts';
+import { namespaces } from './namespaces.ts';
+import { opening } from './opening.ts';
+import { outages } from './outage.ts';
+import { progressing } from './progress.ts';
 import { scheduling } from './schedule.ts';
-import type { Subject } from './subject.ts';
+import { settling } from './settle.ts';
+import { upkeep } from './tidy.ts';
 import { uniqueIds } from './unique-ids.ts';
+import { wakeUps } from './wake-ups.ts';
+import type { Subject } from './subject.ts';
 
-export const topics: readonly ((subject: Subject) => void)[] = [enqueueing, uniqueIds, scheduling, expiry, claiming];
+export const topics: readonly ((subject: Subject) => void)[] = [opening, enqueueing, uniqueIds, scheduling, expiry, claiming, settling, leases, missingClaims, cancelling, progressing, deadLetters, upkeep, countsAndLists, wakeUps, namespaces, clocks, hostileInput, outages];

@@ -1,4 +1,7 @@
-/** A TCP proxy between a client and a server: it can cut connections, go silent, and hold back what a client sends. */
+/**
+ * A TCP proxy between clients and a server, which does to connections what networks do: cut them, drop everything without
+ * a word, or deliver requests and replies late, when their sender has given up.
+ */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
@@ -30,16 +33,35 @@ export class TcpProxy {
     return address !== null && typeof address !== 'string' ? address.port : 0;
   }
 
-  /** Nothing goes through any more, and nobody is told: as when a network drops packets. */
+  /** Nothing goes through any more, on new connections neither, and nobody is told. */
   goSilent(): void {
     this.#silent = true;
-    for (const link of this.#links) this.#pause(link);
+    this.holdRequests();
+    this.holdReplies();
   }
 
-  /** Lets go on what was held back, for clients that have gone too. */
-  goOn(): void {
+  /** What the clients of today's connections send stays on its way. */
+  holdRequests(): void {
+    for (const { client } of this.#links) client.pause();
+  }
+
+  /** What the server answers on today's connections stays on its way. */
+  holdReplies(): void {
+    for (const { server } of this.#links) server.pause();
+  }
+
+  /** Delivers what was held back. Resolves when the server has done with the connections whose clients have gone. */
+  async goOn(): Promise<void> {
     this.#silent = false;
-    for (const link of this.#links) this.#resume(link);
+    const gone: Promise<unknown>[] = [];
+    for (const { client, server } of this.#links) {
+      client.once('end', () => gone.push(server.closed ? Promise.resolve() : once(server, 'close')));
+      client.resume();
+      server.resume();
+    }
+    // The end of a client that has gone already is read within a few turns.
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+    await Promise.all(gone);
   }
 
   /** Resets all connections. */
@@ -51,12 +73,10 @@ export class TcpProxy {
   }
 
   async close(): Promise<void> {
+    const closed = once(this.#server, 'close');
     this.#server.close();
-    for (const { client, server } of this.#links) {
-      client.destroy();
-      server.destroy();
-    }
-    if (this.#server.listening) await once(this.#server, 'close');
+    this.cut();
+    await closed;
   }
 
   #join(client: Socket, server: Socket): void {
@@ -67,7 +87,7 @@ export class TcpProxy {
       [server, client],
     ] as const) {
       one.setNoDelay();
-      // What a client has sent reaches the server though the client is gone, as it does through a slow network.
+      // What a client has sent reaches the server though the client is gone.
       one.on('data', (chunk) => other.writable && other.write(chunk));
       one.on('end', () => other.end());
       one.on('error', () => undefined);
@@ -76,16 +96,8 @@ export class TcpProxy {
         if (client.destroyed && server.destroyed) this.#links.delete(link);
       });
     }
-    if (this.#silent) this.#pause(link);
-  }
-
-  #pause({ client, server }: Link): void {
+    if (!this.#silent) return;
     client.pause();
     server.pause();
-  }
-
-  #resume({ client, server }: Link): void {
-    client.resume();
-    server.resume();
   }
 }

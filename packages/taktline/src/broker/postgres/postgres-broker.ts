@@ -126,6 +126,8 @@ export class PostgresBroker implements Broker {
   }
 
   async exchange(worker: string, settlements: readonly Settlement[], request: ClaimRequest | undefined): Promise<ExchangeReply> {
+    // As it is when the worker calls: what it asks later with missing() outdates this exchange.
+    const epoch = this.#epochs.get(worker) ?? 0;
     const settling = await this.#pack(settlements);
     for (const { queue, rank } of settling.handedBack) this.#cursor.handedBack(queue, rank);
     const look =
@@ -133,7 +135,7 @@ export class PostgresBroker implements Broker {
     const ranges = look?.ranges ?? [];
     const [row] = await this.connection.query<ExchangeRow>(this.statements.exchange, [
       worker,
-      this.#epochs.get(worker) ?? 0,
+      epoch,
       ...settling.values,
       array(ranges.map((range) => range.queue)),
       array(ranges.map((range) => range.from)),
@@ -470,6 +472,8 @@ function storable(text: string): string {
 function join<Item>(items: readonly Item[], text: (item: Item) => string): string {
   let joined = '';
   for (let index = 0; index < items.length; index++) joined += (index === 0 ? '' : separator) + text(items[index] as Item);
+  // On its way it would become another character, and an id another id.
+  if (!joined.isWellFormed()) throw new TaktlineError('INVALID_INPUT', 'a text holds half of a surrogate pair');
   return joined;
 }
 

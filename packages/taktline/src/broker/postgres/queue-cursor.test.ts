@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Lane } from '../broker.ts';
-import { laneNamed, laneNumber, type Look, QueueCursor } from './queue-cursor.ts';
+import { type Look, laneNamed, laneNumber, QueueCursor } from './queue-cursor.ts';
 
 /** As the database makes it: 10 - priority in bits 56 to 59, the arrival below. */
 const rankOf = (priority: number, arrival: number, lane = 0) => (BigInt(lane) << 60n) | (BigInt(10 - priority) << 56n) | BigInt(arrival);
@@ -55,7 +55,13 @@ it('lanes have a number and a name', () => {
 describe('what a claim walks', () => {
   it('begins behind what was claimed, in each band by itself', () => {
     const { cursor, ready, claim } = make();
-    for (const [priority, arrival] of [[9, 1], [9, 2], [5, 3], [5, 4]] as const) ready.jobs.add(rankOf(priority, arrival));
+    for (const [priority, arrival] of [
+      [9, 1],
+      [9, 2],
+      [5, 3],
+      [5, 4],
+    ] as const)
+      ready.jobs.add(rankOf(priority, arrival));
     claim(2);
     claim(1);
     const { ranges } = cursor.look([1], 'usual', false);
@@ -83,7 +89,13 @@ describe('what a claim walks', () => {
   it('goes from the highest priority down, or from the lowest up', () => {
     const { ready, claim, clock } = make();
     const fill = () => {
-      for (const [priority, arrival] of [[5, 2], [1, 1], [10, 4], [5, 3]] as const) ready.jobs.add(rankOf(priority, arrival));
+      for (const [priority, arrival] of [
+        [5, 2],
+        [1, 1],
+        [10, 4],
+        [5, 3],
+      ] as const)
+        ready.jobs.add(rankOf(priority, arrival));
     };
     fill();
     expect([claim(1), claim(1), claim(2)].flat()).toEqual([rankOf(10, 4), rankOf(5, 2), rankOf(5, 3), rankOf(1, 1)]);

@@ -2,6 +2,7 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { claimedJob } from '../../../test/support/claimed-job.ts';
+import { polled } from '../../../test/support/polled.ts';
 import { LogLines } from '../../../test/support/log-lines.ts';
 import type { Settlement } from '../../broker/broker.ts';
 import { decodePast } from '../../task/job.ts';
@@ -118,10 +119,12 @@ describe('abort', () => {
     ['lease-lost', 'LEASE_LOST', 'release'],
   ] as const)('%s has the reason %s', async (reason, code, kind) => {
     let seen: unknown;
-    const { pool, settled } = await make((_, ctx) => patient(undefined, ctx).catch((error: unknown) => {
-      seen = error;
-      throw error;
-    }));
+    const { pool, settled } = await make((_, ctx) =>
+      patient(undefined, ctx).catch((error: unknown) => {
+        seen = error;
+        throw error;
+      }),
+    );
     pool.run([claimedJob('work'), claimedJob('work')]);
     pool.abort(reason);
     expect((await settled(2)).map((settlement) => settlement.kind)).toEqual([kind, kind]);
@@ -156,9 +159,9 @@ it('gives the newest progress of each job, once', async () => {
 
 it('tells at each turn how long what runs may still take', async () => {
   const { pool, turns } = await make(stubborn, { timeLimit: '60s' });
-  await expect.poll(() => turns.at(-1)).toBe(0);
+  await polled(() => turns.at(-1)).toBe(0);
   pool.run([claimedJob('work')]);
-  await expect.poll(() => turns.at(-1)).toBeGreaterThan(50_000);
+  await polled(() => turns.at(-1)).toBeGreaterThan(50_000);
   expect(turns.at(-1)).toBeLessThanOrEqual(60_000);
 });
 
@@ -168,5 +171,5 @@ it('stops twice, and starts again', async () => {
   await pool.stop();
   const before = turns.length;
   await pool.start({ settled: () => undefined });
-  await expect.poll(() => turns.length).toBeGreaterThan(before);
+  await polled(() => turns.length).toBeGreaterThan(before);
 });

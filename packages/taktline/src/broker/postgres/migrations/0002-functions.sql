@@ -113,17 +113,15 @@ end $$;
 
 -- Moves jobs whose time has come into their queues, at most a thousand, those after p_floor only: dead index entries
 -- that vacuum may not remove yet are not walked again. Returns the last moment moved and the next one to come.
-create function promote(p_floor bigint, out floor bigint, out next_due bigint) language plpgsql
+create function promote(p_floor bigint, p_now bigint, out floor bigint, out next_due bigint) language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$
-declare
-  v_now constant bigint := now_ms();
 begin
   select s.due_at into next_due from scheduled s where s.due_at > p_floor order by s.due_at limit 1;
   floor := p_floor;
-  if next_due is null or next_due > v_now then return; end if;
+  if next_due is null or next_due > p_now then return; end if;
   with due as materialized (
-    select ctid from scheduled where due_at > p_floor and due_at <= v_now order by due_at limit 1000 for update skip locked
+    select ctid from scheduled where due_at > p_floor and due_at <= p_now order by due_at limit 1000 for update skip locked
   ), gone as (
     delete from scheduled s using due where s.ctid = due.ctid returning s.*
   ), put as (
@@ -220,7 +218,7 @@ begin
     from unnest(p_end_at, p_end_position, string_to_array(p_end_ids, E'\x1e'), string_to_array(p_end_states, null), p_end_queues,
         p_end_enqueued, p_end_keep, v_results, v_pasts)
       as t(a, b, i, s, q, e, k, r, p)
-    where t.k > 0 and length(v_accepted[t.a]) > 0 and get_bit(v_accepted[t.a], t.b) = 1;
+    where t.k > 0 and length(v_accepted[t.a]) > t.b and get_bit(v_accepted[t.a], t.b) = 1;
   end if;
 
   if p_moves is not null then
@@ -228,7 +226,7 @@ begin
       select m.*, coalesce(get_bit(v_cancelled[m.at], m.position) = 1, false) as cancelled
       from jsonb_to_recordset(p_moves) as m(at int, position int, kind text, id text, queue smallint, rank bigint, lane smallint,
         delay bigint, enqueued bigint, expires bigint, task text, code text, message text, envelope text, past text)
-      where length(v_accepted[m.at]) > 0 and get_bit(v_accepted[m.at], m.position) = 1
+      where length(v_accepted[m.at]) > m.position and get_bit(v_accepted[m.at], m.position) = 1
     loop
       if r.kind = 'bury' then
         insert into dead (id, queue, priority, task, code, message, enqueued_at, died_at, envelope, past)
@@ -252,7 +250,7 @@ begin
   end if;
 
   if v_left > 0 then
-    select p.floor, p.next_due into due_floor, next_due from promote(p_due_floor) p;
+    select p.floor, p.next_due into due_floor, next_due from promote(p_due_floor, v_now) p;
     for v_look in 1 .. 2 loop
       for i in 1 .. cardinality(p_queues) loop
         select array_agg(w.c), max(w.r), max(w.total), count(*) into v_rows, v_top, v_read, v_n from (
@@ -303,7 +301,7 @@ begin
       v_since := clock_timestamp();
       v_from := p_starts;
       if p_due_floor > 0 then
-        select p.floor, p.next_due into due_floor, next_due from promote(0) p;
+        select p.floor, p.next_due into due_floor, next_due from promote(0, v_now) p;
       end if;
     end loop;
     looked := extract(epoch from clock_timestamp() - v_since) * 1000;

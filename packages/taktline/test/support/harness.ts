@@ -1,0 +1,77 @@
+/**
+ * What an end-to-end test stands on: a namespace of its own, apps and children that do not outlive it, and every line
+ * that they log. Call it once at the top of a test file.
+ */
+import { afterEach, beforeEach } from 'vitest';
+import { type App, type AppOptions, createApp, type WorkerOptions } from '../../src/index.ts';
+import { Child } from './child.ts';
+import { LogLines } from './log-lines.ts';
+import { type TestNamespace, testNamespace } from './namespace.ts';
+
+export class Harness {
+  #space: TestNamespace | undefined;
+  readonly #apps: App[] = [];
+  readonly #children: Child[] = [];
+  log = new LogLines();
+
+  get space(): TestNamespace {
+    if (this.#space === undefined) throw new Error('the namespace is there during a test only');
+    return this.#space;
+  }
+
+  /** An app with one queue, `work`, unless told otherwise. */
+  app(options: Partial<AppOptions> = {}): App {
+    const app = createApp({
+      brokerUrl: this.space.url,
+      namespace: this.space.name,
+      queues: [{ name: 'work', priority: 5 }],
+      logger: this.log.logger,
+      ...options,
+    });
+    this.#apps.push(app);
+    return app;
+  }
+
+  /** Starts a worker of the app. */
+  async work(app: App, options: WorkerOptions = {}) {
+    const worker = app.worker({ pollInterval: '100ms', ...options });
+    await worker.start();
+    return worker;
+  }
+
+  /** A child process on the namespace. */
+  child(fixture: string, options: Readonly<Record<string, unknown>> = {}): Child {
+    const child = new Child(fixture, { url: this.space.url, namespace: this.space.name, ...options });
+    this.#children.push(child);
+    return child;
+  }
+
+  /** How many rows a table of the broker has. */
+  async rows(table: 'ready' | 'scheduled' | 'claims' | 'ended' | 'dead' | 'workers' | 'ids', where = 'true'): Promise<number> {
+    const [row] = await this.space.query<{ n: string }>(`select count(*) as n from $ns.${table} where ${where}`);
+    return Number(row?.n);
+  }
+
+  async begin(): Promise<void> {
+    this.log = new LogLines();
+    this.#space = await testNamespace();
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.#children.splice(0).map((child) => child.end()));
+    await Promise.all(
+      this.#apps.splice(0).map(async (app) => {
+        await app.close();
+      }),
+    );
+    await this.#space?.drop();
+    this.#space = undefined;
+  }
+}
+
+export function harness(): Harness {
+  const made = new Harness();
+  beforeEach(() => made.begin());
+  afterEach(() => made.end());
+  return made;
+}
