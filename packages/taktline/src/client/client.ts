@@ -10,7 +10,7 @@ import { checkJobId } from '../task/names.ts';
 import { checkPriority, longestResultTtlMs, type TaskDefinition } from '../task/task.ts';
 import { validateInput } from '../task/validate.ts';
 import { Coalescer } from './coalescer.ts';
-import { JobHandle } from './handle.ts';
+import { type HandleParts, JobHandle } from './handle.ts';
 import { ResultWaiter } from './result-waiter.ts';
 
 export interface EnqueueOptions {
@@ -86,8 +86,9 @@ export class Client {
 
   async #enqueue<Result>(task: TaskDefinition, input: unknown, options: EnqueueOneOptions): Promise<JobHandle<Result>> {
     const prepared = this.#prepare(task, options);
-    const job = await this.#job(task, input, prepared, options.id, options.dedupeFor);
-    return this.#send(task, job);
+    const id = options.id === undefined ? undefined : checkJobId(options.id);
+    const json = this.#check(task, input, prepared);
+    return this.#send(task, encode(task, typeof json === 'string' ? json : await json, prepared, id, options.dedupeFor));
   }
 
   async #enqueueMany<Input, Result>(
@@ -97,66 +98,66 @@ export class Client {
   ): Promise<JobHandle<Result>[]> {
     const { id: idOf, dedupeFor, ...shared } = options;
     const prepared = this.#prepare(task, shared);
-    const jobs: NewJob[] = [];
+    const jsons: string[] = [];
     // Everything is checked before anything is sent: one bad input among many enqueues none.
-    for (const [index, input] of inputs.entries()) {
+    for (let index = 0; index < inputs.length; index++) {
       try {
-        const job = this.#job(task, input, prepared, idOf?.(input, index), dedupeFor);
-        jobs.push(job instanceof Promise ? await job : job);
+        const json = this.#check(task, inputs[index], prepared);
+        jsons.push(typeof json === 'string' ? json : await json);
       } catch (error) {
         throw error instanceof TaktlineError
           ? new TaktlineError(error.code, `input ${index} of ${inputs.length}: ${error.message}`, { cause: error.cause })
           : error;
       }
     }
-    const replies = await this.#sendAll(jobs);
-    const conflicts = jobs.filter((_, index) => replies[index] === 'conflict');
-    if (conflicts.length > 0) {
-      const shown = conflicts.slice(0, 3).map(({ id }) => JSON.stringify(id));
-      throw new TaktlineError(
-        'ID_CONFLICT',
-        `${conflicts.length} of ${jobs.length} ids already name jobs with another task or input (${shown.join(', ')}${conflicts.length > 3 ? ', ...' : ''}); the others were enqueued`,
-      );
-    }
-    return jobs.map((job) => this.#handle(task, job));
+    const ids = idOf === undefined ? undefined : inputs.map((input, index) => checkJobId(idOf(input, index)));
+    return this.#sendAll(task, jsons, (index) => encode(task, jsons[index] as string, prepared, ids?.[index], dedupeFor));
   }
 
   /** Sends batches, two at a time: one is packed while another is stored. */
-  async #sendAll(jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
+  async #sendAll<Result>(task: TaskDefinition, jsons: readonly string[], jobAt: (index: number) => NewJob): Promise<JobHandle<Result>[]> {
     const broker = await this.#options.broker();
-    const replies: EnqueueReply[] = [];
+    const handles: JobHandle<Result>[] = [];
+    const conflicts: string[] = [];
+    const parts = this.#handleParts(task.resultTtlMs > 0);
     let from = 0;
     let sent = 0;
     const lane = async (): Promise<void> => {
-      while (from < jobs.length) {
+      while (from < jsons.length) {
         const start = from;
-        let bytes = 0;
-        while (from < jobs.length && from - start < batchItems && bytes < batchBytes) bytes += (jobs[from++] as NewJob).envelope.length;
-        const batch = jobs.slice(start, from);
+        const batch: NewJob[] = [];
+        for (let bytes = 0; from < jsons.length && batch.length < batchItems && bytes < batchBytes; from++) {
+          bytes += (jsons[from] as string).length;
+          batch.push(jobAt(from));
+        }
         try {
-          for (const [index, reply] of (await broker.enqueue(batch)).entries()) replies[start + index] = reply;
+          const replies = await broker.enqueue(batch);
+          for (let index = 0; index < batch.length; index++) {
+            const { id } = batch[index] as NewJob;
+            if (replies[index] === 'conflict') conflicts.push(id);
+            else handles[start + index] = new JobHandle(id, parts);
+          }
           sent += batch.length;
         } catch (error) {
           // The other lane ends with its batch.
-          from = jobs.length;
+          from = jsons.length;
           throw error;
         }
       }
     };
     const failed = (await Promise.allSettled([lane(), lane()])).find((ended) => ended.status === 'rejected');
-    if (failed === undefined) return replies;
-    const error: unknown = failed.reason;
-    if (!(error instanceof TaktlineError)) throw error;
+    if (failed !== undefined) throw partly(failed.reason, sent, jsons.length);
+    if (conflicts.length === 0) return handles;
+    const shown = conflicts.slice(0, 3).map((id) => JSON.stringify(id));
     throw new TaktlineError(
-      error.code,
-      `${error.message}. ${sent} of ${jobs.length} jobs are known to be enqueued; give each its id to send all of them again and make none twice`,
-      { cause: error.cause },
+      'ID_CONFLICT',
+      `${conflicts.length} of ${jsons.length} ids already name jobs with another task or input (${shown.join(', ')}${conflicts.length > 3 ? ', ...' : ''}); the others were enqueued`,
     );
   }
 
   /** A handle of a job that was enqueued elsewhere. */
   handle<Result>(id: string, resultKept = true): JobHandle<Result> {
-    return new JobHandle(checkJobId(id), { resultKept, waiter: this.#waiter, broker: this.#options.broker });
+    return new JobHandle(checkJobId(id), this.#handleParts(resultKept));
   }
 
   async cancel(ids: readonly string[]): Promise<readonly CancelReply[]> {
@@ -190,11 +191,11 @@ export class Client {
         jobId: job.id,
       });
     }
-    return this.#handle(task, job);
+    return new JobHandle(job.id, this.#handleParts(task.resultTtlMs > 0));
   }
 
-  #handle<Result>(task: TaskDefinition, job: NewJob): JobHandle<Result> {
-    return new JobHandle(job.id, { resultKept: task.resultTtlMs > 0, waiter: this.#waiter, broker: this.#options.broker });
+  #handleParts(resultKept: boolean): HandleParts {
+    return { resultKept, waiter: this.#waiter, broker: this.#options.broker };
   }
 
   #prepare(task: TaskDefinition, options: EnqueueOptions): Prepared {
@@ -225,46 +226,50 @@ export class Client {
     };
   }
 
-  /** A promise only where the schema makes one: a synchronous schema costs no turn of the loop. */
-  #job(
-    task: TaskDefinition,
-    input: unknown,
-    prepared: Prepared,
-    id: string | undefined,
-    dedupeFor: Duration | undefined,
-  ): NewJob | Promise<NewJob> {
-    const json = toJson(input, prepared.what);
+  /** The input as JSON, checked. A promise only where the schema makes one: a synchronous schema costs no turn of the loop. */
+  #check(task: TaskDefinition, input: unknown, { head, what }: Prepared): string | Promise<string> {
+    const json = toJson(input, what);
+    const { payloadLimit } = this.#options;
+    // Three bytes a character is the most that UTF-8 needs, so most inputs are never measured.
+    if ((head.length + json.length + 1) * 3 > payloadLimit) {
+      const bytes = Buffer.byteLength(head) + Buffer.byteLength(json) + 1;
+      if (bytes > payloadLimit) {
+        throw new TaktlineError(
+          'PAYLOAD_TOO_LARGE',
+          `${what} has ${bytes} bytes; at most ${payloadLimit} are allowed: store it elsewhere and send a reference`,
+        );
+      }
+    }
     if (task.input === undefined) {
-      if (input !== undefined && input !== null)
-        throw new TaktlineError('INVALID_INPUT', `${prepared.what}: it has no input schema and takes none`);
-      return this.#encode(task, json, prepared, id, dedupeFor);
+      if (input === undefined || input === null) return json;
+      throw new TaktlineError('INVALID_INPUT', `${what}: it has no input schema and takes none`);
     }
     // What is checked is what will run: a Date that JSON turns into a string is refused here, not on the worker.
     const checked = validateInput(task, JSON.parse(json));
-    if (checked instanceof Promise) return checked.then(() => this.#encode(task, json, prepared, id, dedupeFor));
-    return this.#encode(task, json, prepared, id, dedupeFor);
+    return checked instanceof Promise ? checked.then(() => json) : json;
   }
+}
 
-  #encode(
-    task: TaskDefinition,
-    json: string,
-    { head, job, what }: Prepared,
-    id: string | undefined,
-    dedupeFor: Duration | undefined,
-  ): NewJob {
-    const envelope = encodeEnvelope(head, json);
-    const { payloadLimit } = this.#options;
-    // Three bytes a character is the most that UTF-8 needs, so most inputs are never measured.
-    if (envelope.length * 3 > payloadLimit && Buffer.byteLength(envelope) > payloadLimit) {
-      throw new TaktlineError(
-        'PAYLOAD_TOO_LARGE',
-        `${what} has ${Buffer.byteLength(envelope)} bytes; at most ${payloadLimit} are allowed: store it elsewhere and send a reference`,
-      );
-    }
-    if (id === undefined) return { id: newId(), envelope, ...job };
-    const forMs = toMs(dedupeFor ?? defaultDedupeMs, 'dedupeFor');
-    return { id: checkJobId(id), envelope, ...job, unique: { fingerprint: fingerprint(task.name, json), forMs } };
-  }
+function encode(
+  task: TaskDefinition,
+  json: string,
+  { head, job }: Prepared,
+  id: string | undefined,
+  dedupeFor: Duration | undefined,
+): NewJob {
+  const envelope = encodeEnvelope(head, json);
+  if (id === undefined) return { ...job, id: newId(), envelope };
+  const forMs = toMs(dedupeFor ?? defaultDedupeMs, 'dedupeFor');
+  return { ...job, id, envelope, unique: { fingerprint: fingerprint(task.name, json), forMs } };
+}
+
+function partly(error: unknown, sent: number, all: number): unknown {
+  if (!(error instanceof TaktlineError)) return error;
+  return new TaktlineError(
+    error.code,
+    `${error.message}. ${sent} of ${all} jobs are known to be enqueued; give each its id to send all of them again and make none twice`,
+    { cause: error.cause },
+  );
 }
 
 interface Prepared {

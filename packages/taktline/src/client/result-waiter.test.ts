@@ -1,7 +1,7 @@
 /** Waiting for ends of jobs, on the real broker: the end, the time, an outage, and jobs that are not there. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { polled } from '../../test/support/polled.ts';
 import { type TestNamespace, testNamespace } from '../../test/support/namespace.ts';
+import { polled } from '../../test/support/polled.ts';
 import type { Broker } from '../broker/broker.ts';
 import { type OpenedBroker, openBroker } from '../broker/open-broker.ts';
 import { newId } from '../support/ids.ts';
