@@ -9,7 +9,7 @@ import { decodeEnvelope, toJson } from '../task/codec.ts';
 import { type AttemptRecord, decodePast, type ErrorRecord, encodePast, type JobPast, noPast, whenKnown, withAttempt } from '../task/job.ts';
 import { Discard, RetryLater } from '../task/outcome.ts';
 import type { TaskRegistry } from '../task/registry.ts';
-import { defaultResultTtlMs } from '../task/task.ts';
+import { defaultResultTtlMs, type TaskDefinition } from '../task/task.ts';
 import { validateInput } from '../task/validate.ts';
 import { JobContext, ShutdownSignal } from './context.ts';
 
@@ -38,7 +38,8 @@ export class Executor {
     return new JobContext(job, this.#options.worker, this.#options.logger, this.#options.now());
   }
 
-  async execute(ctx: JobContext): Promise<Settlement> {
+  /** @param begins told of the task as soon as it is known: from then on its code may block the loop */
+  async execute(ctx: JobContext, begins: (task: TaskDefinition) => void = () => undefined): Promise<Settlement> {
     let past = noPast;
     try {
       if (ctx.job.past !== undefined) past = decodePast(ctx.job.past);
@@ -50,6 +51,7 @@ export class Executor {
       ctx.input = envelope.input;
       ctx.headers = envelope.headers;
       ctx.attempt = past.failures + past.deferrals + past.losses + 1;
+      begins(task);
       const checked = validateInput(task, envelope.input);
       const input = checked instanceof Promise ? await checked : checked;
       if (ctx.stopReason !== undefined) throw ctx.stopReason;

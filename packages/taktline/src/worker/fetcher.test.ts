@@ -69,8 +69,20 @@ async function make(
   const state = { inFlight: 0, mostInFlight: 0, refused: 0, recovered: [] as Claim[] };
   /** What happens to an exchange on its way, by its number. */
   const faults = { exchange: (_: number): 'lost' | 'reply lost' | undefined => undefined };
+  /** While it lasts nothing is answered. */
+  const outage = { now: false, asked: 0 };
+  const unlessAway = () => {
+    if (!outage.now) return;
+    outage.asked += 1;
+    throw new TaktlineError('BROKER_UNAVAILABLE', 'away');
+  };
   const broker = watched(opened.broker, {
+    missing: async (worker, known) => {
+      unlessAway();
+      return opened.broker.missing(worker, known);
+    },
     exchange: async (worker, settlements, request) => {
+      unlessAway();
       asked.push({ settlements, request });
       const what = faults.exchange(asked.length);
       state.inFlight += 1;
@@ -107,7 +119,7 @@ async function make(
     pool.begins = (job) => setImmediate(() => end(job));
     for (const job of pool.jobs.values()) setImmediate(() => end(job));
   };
-  return { pool, log, asked, state, faults, fetcher, worker, end, endAll };
+  return { pool, log, asked, state, faults, outage, fetcher, worker, end, endAll };
 }
 
 async function enqueue(count: number, more: Partial<NewJob> = {}): Promise<string[]> {
@@ -349,6 +361,30 @@ describe('the end', () => {
     fetcher.wake();
     expect(await counts()).toEqual({ ready: 196, open: 0, done: 4, dead: 0 });
     expect(pool.begun.size).toBe(4);
+  });
+
+  it('quiet() does not wait for a broker that is away when there is nothing to tell it, and does when there is', async () => {
+    await enqueue(1);
+    const { fetcher, worker, pool, end, state, outage } = await make({ slots: 4, pollMs: 20 });
+    fetcher.start(worker);
+    await polled(() => pool.jobs.size).toBe(1);
+    outage.now = true;
+    await polled(() => outage.asked).toBeGreaterThan(1);
+    fetcher.drain();
+    for (const job of [...pool.jobs.values()]) end(job);
+    expect(await fetcher.quiet(100)).toBe(false);
+    outage.now = false;
+    expect(await fetcher.quiet(10_000)).toBe(true);
+    expect(state.refused).toBe(0);
+    expect((await counts()).done).toBe(1);
+
+    const idle = await make({ pollMs: 20 });
+    idle.fetcher.start(idle.worker);
+    idle.outage.now = true;
+    await polled(() => idle.outage.asked).toBeGreaterThan(1);
+    idle.fetcher.drain();
+    expect(await idle.fetcher.quiet(60_000)).toBe(true);
+    idle.fetcher.stop();
   });
 
   it('a claim that arrives after drain() goes back whole', async () => {

@@ -62,6 +62,8 @@ export class Fetcher {
   #oneByOne = false;
   #failures = 0;
   #uncertain = false;
+  /** The broker did not answer when it was asked again. */
+  #away = false;
   #claims = 0;
   #mode: 'usual' | 'draining' | 'suspects' = 'usual';
   #suspectLane: Lane = 'usual';
@@ -154,7 +156,7 @@ export class Fetcher {
   /** Resolves when nothing is held, on its way, or waiting to be settled; or when `ms` have passed (false). */
   async quiet(ms: number): Promise<boolean> {
     const deadline = performance.now() + ms;
-    while (this.held > 0 || this.#inFlight > 0 || this.#outgoing.size > 0) {
+    while (!this.#nothingToDo()) {
       const left = deadline - performance.now();
       if (left <= 0) return false;
       await new Promise<void>((resolve) => {
@@ -166,6 +168,11 @@ export class Fetcher {
       });
     }
     return true;
+  }
+
+  /** A broker that is away need not be waited for when there is nothing to tell it. */
+  #nothingToDo(): boolean {
+    return this.held === 0 && this.#outgoing.size === 0 && (this.#inFlight === 0 || this.#away);
   }
 
   /** Hands back what will not start soon: the jobs before it have turned out slow. Called now and then. */
@@ -190,7 +197,7 @@ export class Fetcher {
       void this.#exchange(settlements, request);
     }
     this.#arm();
-    if (this.held === 0 && this.#inFlight === 0 && this.#outgoing.size === 0) this.#notify();
+    if (this.#nothingToDo()) this.#notify();
   }
 
   #take(all: boolean): readonly Settlement[] {
@@ -368,6 +375,7 @@ export class Fetcher {
       await new Promise((resolve) => setTimeout(resolve, Math.min(1_000, 50 * 2 ** Math.min(this.#failures, 5))));
       const claims = await this.#options.broker.missing(this.#worker, this.#outgoing.claims());
       this.#uncertain = false;
+      this.#away = false;
       this.#failures = 0;
       this.#dry = false;
       this.#looks = 0;
@@ -379,6 +387,8 @@ export class Fetcher {
       }
     } catch {
       this.#failures += 1;
+      this.#away = true;
+      if (this.#nothingToDo()) this.#notify();
     } finally {
       this.#inFlight -= 1;
       if (this.#uncertain) void this.#reconcile();

@@ -9,6 +9,7 @@
  *   tidy                   10 s                   a step of the broker's upkeep
  */
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Broker, Claim, ClaimedJob, QueueDeclaration } from '../broker/broker.ts';
 import type { Logger } from '../support/logger.ts';
 import { Periodic } from '../support/periodic.ts';
@@ -54,7 +55,9 @@ export class Worker {
   #offsetMs = 0;
   #running: Running | undefined;
   #starting: Promise<void> | undefined;
+  #rejoining: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
+  readonly #leaving = new AbortController();
   #hurry = new AbortController();
 
   constructor(settings: WorkerSettings, parts: WorkerParts) {
@@ -147,13 +150,24 @@ export class Worker {
       },
       recovered: (claim) => this.#settleLost(fetcher, claim),
     });
-    const heartbeat = new Heartbeat({ spec: broker.heartbeat(id, leaseMs), leaseMs, logger, lost: () => void this.#lost(running) });
+    const heartbeat = new Heartbeat({ spec: broker.heartbeat(id, leaseMs), leaseMs, logger, lost: () => this.#lost(running) });
     // The first failure of a row is worth a line; during an outage the others would say the same.
     const failed = (chore: string) => (error: unknown, inARow: number) =>
       logger[inARow === 1 ? 'warn' : 'debug'](`${chore} failed; trying again`, {
         error: error instanceof Error ? error.message : String(error),
       });
     const pulse = new Periodic({ everyMs: pulseMs, run: () => this.#pulse(running), failed: failed('pulse') });
+    const deaf = await broker
+      .listen({
+        jobs: () => fetcher.wake(),
+        attention: (worker) => {
+          if (worker === id) pulse.now();
+        },
+      })
+      .catch(async (error: unknown) => {
+        await broker.leave(id).catch(() => undefined);
+        throw error;
+      });
     const running: Running = {
       id,
       broker,
@@ -162,12 +176,7 @@ export class Worker {
       pulse,
       tidy: new Periodic({ everyMs: tidyMs, run: () => tidy(broker), failed: failed('tidy') }),
       shed: setInterval(() => fetcher.shed(), shedMs),
-      deaf: await broker.listen({
-        jobs: () => fetcher.wake(),
-        attention: (worker) => {
-          if (worker === id) pulse.now();
-        },
-      }),
+      deaf,
       names,
       over: false,
     };
@@ -185,8 +194,7 @@ export class Worker {
     const told = this.#pool.takeProgress();
     const pulse = await broker.pulse(id, running.names, told);
     if (!pulse.alive) {
-      // Not awaited: it waits for the end of this very pulse.
-      void this.#lost(running);
+      this.#lost(running);
       return;
     }
     for (const job of pulse.cancelled) this.#pool.abort('cancelled', job);
@@ -204,9 +212,13 @@ export class Worker {
   }
 
   /** Another worker has taken over what this one held: stop it, forget it, and join anew. */
-  async #lost(running: Running): Promise<void> {
+  #lost(running: Running): void {
     if (running.over || this.#stopping !== undefined) return;
     running.over = true;
+    this.#rejoining = this.#rejoin(running);
+  }
+
+  async #rejoin(running: Running): Promise<void> {
     this.#parts.logger.error('this worker was taken for dead: its lease ran out; it joins again', { worker: this.name });
     running.fetcher.stop();
     running.fetcher.forget();
@@ -219,13 +231,16 @@ export class Worker {
         return;
       } catch (error) {
         this.#parts.logger.warn('joining again failed; trying again', { error: error instanceof Error ? error.message : String(error) });
-        await new Promise((resolve) => setTimeout(resolve, 1_000));
+        await sleep(1_000, undefined, { signal: this.#leaving.signal }).catch(() => undefined);
       }
     }
   }
 
   async #stop(): Promise<void> {
+    this.#leaving.abort();
     await this.#starting?.catch(() => undefined);
+    // It may be about to be in the list again.
+    await this.#rejoining;
     const running = this.#running;
     if (running === undefined || running.over) return;
     const { fetcher, broker, id } = running;

@@ -8,6 +8,7 @@ import { enqueueing } from './enqueue.ts';
 import { expiry } from './expires.ts';
 import { hostileInput } from './hostile-input.ts';
 import { leases } from './lease.ts';
+import { livesOfJobs } from './life-of-a-job.ts';
 import { missingClaims } from './missing.ts';
 import { namespaces } from './namespaces.ts';
 import { opening } from './opening.ts';
@@ -20,4 +21,4 @@ import { uniqueIds } from './unique-ids.ts';
 import { wakeUps } from './wake-ups.ts';
 import type { Subject } from './subject.ts';
 
-export const topics: readonly ((subject: Subject) => void)[] = [opening, enqueueing, uniqueIds, scheduling, expiry, claiming, settling, leases, missingClaims, cancelling, progressing, deadLetters, upkeep, countsAndLists, wakeUps, namespaces, clocks, hostileInput, outages];
+export const topics: readonly ((subject: Subject) => void)[] = [opening, enqueueing, uniqueIds, scheduling, expiry, claiming, settling, leases, missingClaims, cancelling, progressing, deadLetters, upkeep, countsAndLists, wakeUps, namespaces, clocks, hostileInput, outages, livesOfJobs];

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { appendFile, chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,13 @@ import { copiesFolder, createData, findServerFiles, type ServerFiles, serverUser
 import { prepareBinaries, serverEnvironment } from '../../src/broker/embedded/server-binaries.ts';
 import { silentLogger } from '../../src/support/logger.ts';
 import { waitFor } from './wait-for.ts';
+
+export interface OwnServerOptions {
+  /** As for joinEmbedded. Default: the installed ones. */
+  readonly binaries?: string | undefined;
+  /** Written into its data folder: contents by name; what is given for `postgresql.conf` is added to it. */
+  readonly files?: Readonly<Record<string, string>>;
+}
 
 export class OwnServer {
   readonly port: number;
@@ -30,22 +37,34 @@ export class OwnServer {
     this.port = port;
   }
 
-  /** Makes its data and starts it. @param binaries see joinEmbedded; default: the installed ones */
-  static async make(options: { readonly binaries?: string | undefined; readonly settings?: string } = {}): Promise<OwnServer> {
+  /** Makes its data and starts it. */
+  static async make(options: OwnServerOptions = {}): Promise<OwnServer> {
     const folder = await mkdtemp(join(tmpdir(), 'taktline-own-'));
+    try {
+      return await OwnServer.#makeIn(folder, options);
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  static async #makeIn(folder: string, options: OwnServerOptions): Promise<OwnServer> {
     // Postgres runs as another user when the tests run as root; it has to get through.
     await chmod(folder, 0o711);
     const files = await findServerFiles(join(folder, 'data'), silentLogger);
     const bin = await prepareBinaries(options.binaries, files.account, () => copiesFolder(files));
     await createData(files, bin, 60_000);
-    if (options.settings !== undefined) await appendFile(join(files.data, 'postgresql.conf'), options.settings);
+    for (const [name, content] of Object.entries(options.files ?? {})) await put(files, name, content);
     const password = (await readFile(files.password, 'utf8')).trim();
     const server = new OwnServer(folder, files, bin, password, await freePort());
-    await server.start();
+    await server.start().catch(async (error: unknown) => {
+      await server.remove();
+      throw error;
+    });
     return server;
   }
 
-  /** @param at another port leads to a proxy before the server */
+  /** @param options.port another one leads to a proxy or a pooler before the server */
   url(options: { readonly host?: string; readonly port?: number; readonly query?: string } = {}): string {
     const { host = '127.0.0.1', port = this.port, query = '' } = options;
     return `postgres://${serverUser}:${this.#password}@${host}:${port}/postgres${query}`;
@@ -72,8 +91,10 @@ export class OwnServer {
       try {
         await client.connect();
         return true;
-      } catch {
-        return undefined;
+      } catch (error) {
+        // Who is refused has been answered too; 57P03 is "starting up".
+        const { code } = error as { code?: string };
+        return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && code !== '57P03';
       } finally {
         await client.end().catch(() => undefined);
       }
@@ -103,6 +124,13 @@ export class OwnServer {
     child.kill(signal);
     await exited;
   }
+}
+
+async function put(files: ServerFiles, name: string, content: string): Promise<void> {
+  const path = join(files.data, name);
+  if (name === 'postgresql.conf') return appendFile(path, content);
+  await writeFile(path, content, { mode: 0o600 });
+  if (files.account !== undefined) await chown(path, files.account.uid, files.account.gid);
 }
 
 export async function freePort(): Promise<number> {

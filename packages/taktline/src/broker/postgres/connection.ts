@@ -183,8 +183,8 @@ function isRefusal(error: unknown): boolean {
   return (error as { severity?: unknown }).severity === 'ERROR';
 }
 
-/** What OpenSSL and Node.js call a certificate that cannot be trusted, or that is not the server's. */
-const tlsFailure = /^(ERR_TLS_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH)/;
+/** What OpenSSL, Node.js and the client call a certificate that cannot be trusted or is another server's, and a server without any. */
+const tlsFailure = /^(ERR_TLS_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH)|server does not support SSL/;
 
 /** Our error for one of the client's. The client's message never holds a password or a parameter. */
 export function translate(error: unknown): unknown {
@@ -198,8 +198,9 @@ export function translate(error: unknown): unknown {
   if (code === '42501' || code === '3F000' || code === '42P01' || code === '42883') {
     return new TaktlineError('BROKER_SCHEMA', `${said}: run "taktline doctor" to see what is missing`, options);
   }
-  if (typeof code === 'string' && tlsFailure.test(code))
-    return new TaktlineError('BROKER_URL', `TLS with Postgres failed: ${said}`, options);
+  if (tlsFailure.test(`${String(code)} ${said}`)) return new TaktlineError('BROKER_URL', `TLS with Postgres failed: ${said}`, options);
+  if (code === 'ENOENT' && (error as { syscall?: unknown }).syscall === 'open')
+    return new TaktlineError('BROKER_URL', `a file that the URL names cannot be read: ${said}`, options);
   // Class 22 is bad data, class 23 a broken constraint, class 54 too much of it: the same data would fail again.
   if (typeof code === 'string' && /^(2[23]|54)/.test(code))
     return new TaktlineError('INVALID_INPUT', `Postgres refused the data: ${said}`, options);

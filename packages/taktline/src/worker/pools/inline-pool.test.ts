@@ -2,8 +2,8 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { claimedJob } from '../../../test/support/claimed-job.ts';
-import { polled } from '../../../test/support/polled.ts';
 import { LogLines } from '../../../test/support/log-lines.ts';
+import { polled } from '../../../test/support/polled.ts';
 import type { Settlement } from '../../broker/broker.ts';
 import { decodePast } from '../../task/job.ts';
 import { TaskRegistry } from '../../task/registry.ts';
@@ -163,6 +163,14 @@ it('tells at each turn how long what runs may still take', async () => {
   pool.run([claimedJob('work')]);
   await polled(() => turns.at(-1)).toBeGreaterThan(50_000);
   expect(turns.at(-1)).toBeLessThanOrEqual(60_000);
+});
+
+it('tells it before a task begins, for one that blocks the loop at once lets no turn come', async () => {
+  const seen: (number | undefined)[] = [];
+  const { pool, turns, settled } = await make(() => seen.push(turns.at(-1)), { timeLimit: '60s' });
+  pool.run([claimedJob('work')]);
+  await settled(1);
+  expect(seen).toEqual([60_000]);
 });
 
 it('stops twice, and starts again', async () => {

@@ -13,12 +13,15 @@ export interface InlinePoolOptions {
   readonly slots: number;
   readonly executor: Executor;
   readonly logger: Logger;
-  /** Told at each turn of the sweep: the loop lives, and how long what runs may still take (0: nothing runs). */
+  /** Told at each turn of the sweep, and before a task begins: the loop lives, and how long what runs may still take (0: nothing runs). */
   turned(remainingMs: number): void;
 }
 
 /** One timer looks at the time limits of all jobs; they are kept to within this. */
 const sweepMs = 50;
+
+/** A deadline that is told this much too early does no harm, and most jobs need not tell theirs. */
+const slackMs = 1_000;
 
 export class InlinePool implements Pool {
   readonly slots: number;
@@ -26,6 +29,8 @@ export class InlinePool implements Pool {
   readonly #running = new Set<JobContext>();
   #events: PoolEvents | undefined;
   #sweeper: NodeJS.Timeout | undefined;
+  /** When the last of what runs has to be over, as it was told. */
+  #deadline = 0;
 
   constructor(options: InlinePoolOptions) {
     this.#options = options;
@@ -47,8 +52,18 @@ export class InlinePool implements Pool {
       const ctx = this.#options.executor.begin(job);
       this.#running.add(ctx);
       // execute() never rejects.
-      void this.#options.executor.execute(ctx).then((settlement) => this.#settle(ctx, settlement));
+      void this.#options.executor
+        .execute(ctx, ({ timeLimitMs }) => this.#begins(timeLimitMs))
+        .then((settlement) => this.#settle(ctx, settlement));
     }
+  }
+
+  /** Not left to the next sweep: a task that blocks the loop at once lets none come, and nobody would ever kill it. */
+  #begins(timeLimitMs: number): void {
+    const deadline = performance.now() + timeLimitMs;
+    if (deadline < this.#deadline + slackMs) return;
+    this.#deadline = deadline;
+    this.#options.turned(timeLimitMs);
   }
 
   running(): readonly RunningJob[] {
@@ -102,6 +117,7 @@ export class InlinePool implements Pool {
         this.#settle(ctx, this.#options.executor.overran(ctx));
       } else remainingMs = Math.max(remainingMs, limits.timeLimitMs - took);
     }
+    this.#deadline = now + remainingMs;
     this.#options.turned(remainingMs);
   }
 }
