@@ -5,8 +5,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { polled } from '../../test/support/polled.ts';
 import { type TestNamespace, testNamespace } from '../../test/support/namespace.ts';
+import { polled } from '../../test/support/polled.ts';
 import { checkBrokerUrl, describeUrl, openBroker } from './open-broker.ts';
 
 let space: TestNamespace | undefined;

@@ -12,7 +12,12 @@ export function cancelling(subject: Subject): void {
       const worker = await TestWorker.join(broker);
       await broker.enqueue(jobs(6));
       const [running, retrying, suspect, done, dead] = (await worker.take({ limit: 5 })) as ClaimedJob[];
-      await worker.done(reschedule(retrying as ClaimedJob, 3_600_000), release(suspect as ClaimedJob, 'alone'), end(done as ClaimedJob), bury(dead as ClaimedJob));
+      await worker.done(
+        reschedule(retrying as ClaimedJob, 3_600_000),
+        release(suspect as ClaimedJob, 'alone'),
+        end(done as ClaimedJob),
+        bury(dead as ClaimedJob),
+      );
       await broker.enqueue([job('scheduled', { countdownMs: 3_600_000 })]);
       const asked = ['unknown', running?.id, 'job-5', 'scheduled', retrying?.id, suspect?.id, done?.id, dead?.id] as string[];
       expect(await broker.cancel(asked)).toEqual(['unknown', 'asked', 'done', 'done', 'done', 'done', 'ended', 'ended']);

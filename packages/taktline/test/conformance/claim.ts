@@ -72,7 +72,10 @@ export function claiming(subject: Subject): void {
       const high = ['high-1-0', 'high-1-3', 'high-5-2', 'high-5-5', 'high-10-1', 'high-10-4'];
       expect(ids(await worker.take({ queues: ['high', 'low'], lowestFirst: true, limit: 4 }))).toEqual(low.slice(0, 4));
       expect(ids(await worker.take({ queues: ['high', 'low'], limit: 2 }))).toEqual(['high-10-1', 'high-10-4']);
-      expect(ids(await worker.take({ queues: ['high', 'low'], lowestFirst: true, limit: 100 }))).toEqual([...low.slice(4), ...high.slice(0, 4)]);
+      expect(ids(await worker.take({ queues: ['high', 'low'], lowestFirst: true, limit: 100 }))).toEqual([
+        ...low.slice(4),
+        ...high.slice(0, 4),
+      ]);
     });
 
     it('suspects are claimed in their own lanes only, and the pulse tells of them', async () => {
@@ -124,7 +127,10 @@ export function claiming(subject: Subject): void {
       const worker = await TestWorker.join(broker);
       await broker.enqueue(jobs(6));
       const taken = await worker.take({ limit: 3 });
-      const reply = await worker.exchange(taken.map((one) => release(one)), { limit: 4 });
+      const reply = await worker.exchange(
+        taken.map((one) => release(one)),
+        { limit: 4 },
+      );
       expect(reply.accepted).toEqual([true, true, true]);
       expect(ids(reply.claim?.jobs ?? [])).toEqual(['job-0', 'job-1', 'job-2', 'job-3']);
     });
@@ -162,7 +168,9 @@ export function claiming(subject: Subject): void {
           const random = numbers(100 + number);
           for (let batch = 0; batch < 40; batch++) {
             const priority = 1 + Math.floor(random() * 10);
-            await broker.enqueue(jobs(1 + Math.floor(random() * 50), `job-${number}-${batch}`, { priority, queue: batch % 2 === 0 ? 'high' : 'low' }));
+            await broker.enqueue(
+              jobs(1 + Math.floor(random() * 50), `job-${number}-${batch}`, { priority, queue: batch % 2 === 0 ? 'high' : 'low' }),
+            );
           }
           await broker.enqueue(jobs(10, `last-${number}`));
         }),

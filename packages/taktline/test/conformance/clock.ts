@@ -29,7 +29,11 @@ export function clocks(subject: Subject): void {
       const worker = await TestWorker.join(broker);
       const now = await worker.claimOfNew('now');
       expect(Math.abs(now.enqueuedAt - (Date.now() - offMs))).toBeLessThan(20_000);
-      await broker.enqueue([job('soon', { countdownMs: 150 }), job('later', { countdownMs: 600_000 }), job('eta', { eta: now.enqueuedAt + 150 })]);
+      await broker.enqueue([
+        job('soon', { countdownMs: 150 }),
+        job('later', { countdownMs: 600_000 }),
+        job('eta', { eta: now.enqueuedAt + 150 }),
+      ]);
       await worker.done(reschedule(now, 150));
       const taken = new Map<string, number>();
       await waitFor(async () => {

@@ -25,12 +25,18 @@ export function countsAndLists(subject: Subject): void {
       await using space = await subject.space();
       const { broker, inspector } = await space.open();
       const worker = await TestWorker.join(broker);
-      await broker.enqueue([...jobs(10, 'a'), ...jobs(3, 'b', { queue: 'high' }), ...jobs(2, 'later', { countdownMs: 3_600_000, queue: 'low' })]);
+      await broker.enqueue([
+        ...jobs(10, 'a'),
+        ...jobs(3, 'b', { queue: 'high' }),
+        ...jobs(2, 'later', { countdownMs: 3_600_000, queue: 'low' }),
+      ]);
       const taken = (await worker.take({ queues: ['usual'], limit: 7 })) as ClaimedJob[];
       const [retry, dead, done, suspect] = taken as [ClaimedJob, ClaimedJob, ClaimedJob, ClaimedJob];
       await worker.take({ queues: ['high'], limit: 1 });
       await worker.done(reschedule(retry, 3_600_000), bury(dead), end(done), release(suspect, 'alone'));
-      expect((await inspector.queues()).map(({ name, ready, scheduled, running, dead }) => ({ name, ready, scheduled, running, dead }))).toEqual([
+      expect(
+        (await inspector.queues()).map(({ name, ready, scheduled, running, dead }) => ({ name, ready, scheduled, running, dead })),
+      ).toEqual([
         { name: 'high', ready: 2, scheduled: 0, running: 1, dead: 0 },
         { name: 'usual', ready: 4, scheduled: 1, running: 3, dead: 1 },
         { name: 'low', ready: 0, scheduled: 2, running: 0, dead: 0 },
@@ -57,8 +63,17 @@ export function countsAndLists(subject: Subject): void {
       await using space = await subject.space();
       const { broker, inspector } = await space.open();
       const worker = await TestWorker.join(broker, { name: 'the worker' });
-      await broker.enqueue([job('b', { priority: 2 }), job('a', { priority: 9 }), job('c', { priority: 2 }), job('h', { queue: 'high', expiresInMs: 60_000 })]);
-      await broker.enqueue([job('s2', { countdownMs: 7_200_000 }), job('s1', { countdownMs: 3_600_000 }), job('s3', { countdownMs: 8_000_000, queue: 'low' })]);
+      await broker.enqueue([
+        job('b', { priority: 2 }),
+        job('a', { priority: 9 }),
+        job('c', { priority: 2 }),
+        job('h', { queue: 'high', expiresInMs: 60_000 }),
+      ]);
+      await broker.enqueue([
+        job('s2', { countdownMs: 7_200_000 }),
+        job('s1', { countdownMs: 3_600_000 }),
+        job('s3', { countdownMs: 8_000_000, queue: 'low' }),
+      ]);
       await broker.enqueue([job('r1', { queue: 'low' }), job('r2', { queue: 'low', priority: 3 })]);
       const claim = await worker.claim({ queues: ['low'] });
       const waiting = await inspector.jobs('queued', { limit: 10, queue: 'usual' });
@@ -113,7 +128,13 @@ export function countsAndLists(subject: Subject): void {
       expect(await inspector.job('other')).toMatchObject({ state: 'queued', past: past({ losses: 1 }), priority: 5 });
       await worker.done(...(await worker.take()).map((one) => bury(one)));
       const dead = await inspector.job('other');
-      expect(dead).toMatchObject({ state: 'failed', queue: 'usual', priority: 5, past: past({ failures: 5 }), envelope: job('other').envelope });
+      expect(dead).toMatchObject({
+        state: 'failed',
+        queue: 'usual',
+        priority: 5,
+        past: past({ failures: 5 }),
+        envelope: job('other').envelope,
+      });
       expect(dead?.finishedAt).toBeGreaterThanOrEqual(other.enqueuedAt);
     });
 
@@ -159,8 +180,18 @@ export function countsAndLists(subject: Subject): void {
     it('the newest declaration of a queue has the say on its priority', async () => {
       await using space = await subject.space();
       const { inspector } = await space.open();
-      await space.open({ queues: [{ name: 'usual', priority: 10 }, { name: 'extra', priority: 1 }] });
-      expect((await inspector.queues()).map(({ name, priority }) => `${name} ${priority}`)).toEqual(['usual 10', 'high 9', 'low 2', 'extra 1']);
+      await space.open({
+        queues: [
+          { name: 'usual', priority: 10 },
+          { name: 'extra', priority: 1 },
+        ],
+      });
+      expect((await inspector.queues()).map(({ name, priority }) => `${name} ${priority}`)).toEqual([
+        'usual 10',
+        'high 9',
+        'low 2',
+        'extra 1',
+      ]);
     });
 
     it('examines itself, and finds nothing wrong on a healthy server', async () => {

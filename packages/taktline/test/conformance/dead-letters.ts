@@ -27,7 +27,9 @@ async function listed(inspector: Inspector, filter: DeadLetterFilter = {}, limit
 async function dead(worker: TestWorker, letters: readonly { id: string; queue?: string; task?: string; code?: string }[]): Promise<void> {
   for (const { id, queue = 'usual', task = 't', code = 'TASK_ERROR' } of letters) {
     const it = await worker.claimOfNew(id, queue);
-    await worker.done(bury(it, { task, code, past: past({ failures: 5, deferrals: 2, losses: 1, lossesAlone: 1, unknownTimes: 3, history }) }));
+    await worker.done(
+      bury(it, { task, code, past: past({ failures: 5, deferrals: 2, losses: 1, lossesAlone: 1, unknownTimes: 3, history }) }),
+    );
   }
 }
 
@@ -106,7 +108,11 @@ export function deadLetters(subject: Subject): void {
       const worker = await TestWorker.join(broker);
       await broker.enqueue([job('it', { priority: 8, ...named() }), job('other', { priority: 7 })]);
       const [before] = await worker.take({ limit: 1 });
-      await worker.done(bury(before as ClaimedJob, { past: past({ failures: 5, deferrals: 2, losses: 3, lossesAlone: 3, unknownSince: 1, unknownTimes: 9, history }) }));
+      await worker.done(
+        bury(before as ClaimedJob, {
+          past: past({ failures: 5, deferrals: 2, losses: 3, lossesAlone: 3, unknownSince: 1, unknownTimes: 9, history }),
+        }),
+      );
       await inspector.redrive({}, 1);
       expect(await broker.states(['it'])).toEqual(['queued']);
       expect(await broker.ended(['it'])).toEqual([]);

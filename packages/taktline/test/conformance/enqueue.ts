@@ -8,7 +8,7 @@ import { end, ids, job, jobs, numbers, shuffled, TestWorker } from './test-worke
 const awkward = [
   '',
   ' ',
-  "O'Reilly \"quoted\" `ticked`",
+  'O\'Reilly "quoted" `ticked`',
   '\\ \\\\ \\n \\u0000 \\x1e',
   'NULL null {} {a,b} (1,2) [3] $1 $$ %s :name ?',
   "'; drop schema public cascade; --",
@@ -82,9 +82,7 @@ export function enqueueing(subject: Subject): void {
       expect((await inspector.jobs('queued', { limit: 100 })).map(({ envelope }) => envelope)).toEqual(texts);
       const first = await worker.take();
       expect(first.map(({ envelope }) => envelope)).toEqual(texts);
-      await worker.done(
-        ...first.map((job, index) => ({ kind: 'reschedule' as const, job, delayMs: 0, past: texts[index] as string })),
-      );
+      await worker.done(...first.map((job, index) => ({ kind: 'reschedule' as const, job, delayMs: 0, past: texts[index] as string })));
       const second = await worker.take();
       expect(second.map(({ envelope }) => envelope)).toEqual(texts);
       expect(second.map(({ past }) => past)).toEqual(texts);
@@ -98,7 +96,10 @@ export function enqueueing(subject: Subject): void {
       await using space = await subject.space();
       const { broker } = await space.open();
       const worker = await TestWorker.join(broker);
-      const envelope = fc.oneof(fc.json(), fc.string({ unit: 'binary', maxLength: 200 }).map((text) => JSON.stringify(text)));
+      const envelope = fc.oneof(
+        fc.json(),
+        fc.string({ unit: 'binary', maxLength: 200 }).map((text) => JSON.stringify(text)),
+      );
       await fc.assert(
         fc.asyncProperty(fc.array(envelope, { minLength: 1, maxLength: 30 }), async (envelopes) => {
           await broker.enqueue(envelopes.map((envelope, index) => job(`job-${index}`, { envelope })));
@@ -115,7 +116,11 @@ export function enqueueing(subject: Subject): void {
       const { broker } = await space.open();
       const worker = await TestWorker.join(broker);
       const random = numbers(2);
-      const text = Array.from({ length: 65_536 }, () => Math.floor(random() * 0xffff_ffff).toString(16).padStart(8, '0')).join('é');
+      const text = Array.from({ length: 65_536 }, () =>
+        Math.floor(random() * 0xffff_ffff)
+          .toString(16)
+          .padStart(8, '0'),
+      ).join('é');
       const envelope = JSON.stringify({ text }).slice(0, 1_048_576 - 65_600);
       expect(Buffer.byteLength(envelope)).toBeGreaterThan(600_000);
       const big = [envelope, 'x'.repeat(1_048_576), '\u00e9'.repeat(524_288)];

@@ -79,11 +79,7 @@ export function expiry(subject: Subject): void {
       const worker = await TestWorker.join(broker);
       await broker.enqueue([job('back', { expiresInMs: 400 }), job('retry', { expiresInMs: 400 }), job('again', { expiresInMs: 400 })]);
       const [back, retry, again] = await worker.take();
-      await worker.done(
-        release(back as ClaimedJob),
-        reschedule(retry as ClaimedJob, 3_600_000),
-        reschedule(again as ClaimedJob, 0),
-      );
+      await worker.done(release(back as ClaimedJob), reschedule(retry as ClaimedJob, 3_600_000), reschedule(again as ClaimedJob, 0));
       expect(await broker.states(['back', 'retry', 'again'])).toEqual(['queued', 'retrying', 'queued']);
       for (const id of ['back', 'retry', 'again']) await expired(broker, id);
       expect(await worker.takeAll()).toEqual([]);

@@ -7,7 +7,7 @@ import type { ClaimedJob, NewJob } from '../../src/broker/broker.ts';
 import { TaktlineError } from '../../src/support/taktline-error.ts';
 import { waitFor } from '../support/wait-for.ts';
 import type { Subject } from './subject.ts';
-import { bury, end, ids, job, jobs, named, past, TestWorker } from './test-worker.ts';
+import { bury, end, ids, job, jobs, named, numbers, past, TestWorker } from './test-worker.ts';
 
 const texts: Readonly<Record<string, string>> = {
   'a quote': "it's",
@@ -33,9 +33,16 @@ const texts: Readonly<Record<string, string>> = {
   markup: '<script>alert(1)</script>',
   'right to left': '\u202eabc\u2066',
   '3 kB': 'k'.repeat(3_000),
-  '20 kB': 'long '.repeat(4_000),
+  // Random, so that nothing can compress it into what would fit.
+  '20 kB': Array.from(
+    { length: 20_000 },
+    (
+      (random) => () =>
+        String.fromCharCode(33 + Math.floor(random() * 90))
+    )(numbers(6)),
+  ).join(''),
   'nothing at all': '',
-  '__proto__': '__proto__',
+  __proto__: '__proto__',
   constructor: 'constructor',
 };
 
@@ -81,7 +88,9 @@ export function hostileInput(subject: Subject): void {
             expect(await inspector.discard({ ids: [text] }, 10), name).toEqual([text]);
           }
           expect(await worker.takeAll(), name).toEqual([]);
-          expect((await inspector.queues()).map(({ ready, scheduled, running, dead }) => ready + scheduled + running + dead)).toEqual([0, 0, 0]);
+          expect((await inspector.queues()).map(({ ready, scheduled, running, dead }) => ready + scheduled + running + dead)).toEqual([
+            0, 0, 0,
+          ]);
         }
       });
     }
@@ -101,17 +110,29 @@ export function hostileInput(subject: Subject): void {
           [after.id, after.envelope],
         ]);
         const back = (value: string) =>
-          first.map((one, index) => ({ kind: 'reschedule' as const, job: one, delayMs: 0, past: index === 1 ? value : past({ failures: index }) }));
+          first.map((one, index) => ({
+            kind: 'reschedule' as const,
+            job: one,
+            delayMs: 0,
+            past: index === 1 ? value : past({ failures: index }),
+          }));
         const marked = (await refusalOf(worker.settle(...back(text)))) === undefined;
         if (!marked) await worker.done(...back('{}'));
         const second = await worker.take();
         // A past that is empty is none.
-        expect(second.map((one) => one.past ?? ''), name).toEqual([past({ failures: 0 }), marked ? text : '{}', past({ failures: 2 })]);
-        const ends = (result: string) => second.map((one, index) => end(one, { result: index === 1 ? result : `"${index}"`, past: result }));
+        expect(
+          second.map((one) => one.past ?? ''),
+          name,
+        ).toEqual([past({ failures: 0 }), marked ? text : '{}', past({ failures: 2 })]);
+        const ends = (result: string) =>
+          second.map((one, index) => end(one, { result: index === 1 ? result : `"${index}"`, past: result }));
         const kept = (await refusalOf(worker.settle(...ends(text)))) === undefined;
         if (!kept) await worker.done(...ends('"it"'));
         const ended = new Map((await broker.ended([before.id, it.id, after.id])).map((one) => [one.id, one]));
-        expect([before, it, after].map(({ id }) => ended.get(id)?.result ?? ''), name).toEqual(['"0"', kept ? text : '"it"', '"2"']);
+        expect(
+          [before, it, after].map(({ id }) => ended.get(id)?.result ?? ''),
+          name,
+        ).toEqual(['"0"', kept ? text : '"it"', '"2"']);
         expect(ended.get(after.id)?.past ?? '', name).toEqual(kept ? text : '"it"');
       }
     });
@@ -119,7 +140,12 @@ export function hostileInput(subject: Subject): void {
     it('as the name of a queue: a queue of that name, or refused', async () => {
       await using space = await subject.space();
       for (const [name, text] of Object.entries(texts)) {
-        const instance = space.make({ queues: [{ name: text, priority: 5 }, { name: 'usual', priority: 5 }] });
+        const instance = space.make({
+          queues: [
+            { name: text, priority: 5 },
+            { name: 'usual', priority: 5 },
+          ],
+        });
         if ((await refusalOf(instance.broker.open())) !== undefined) continue;
         const { broker, inspector } = instance;
         const worker = await TestWorker.join(broker);
@@ -127,7 +153,10 @@ export function hostileInput(subject: Subject): void {
         const counts = new Map((await inspector.queues()).map((queue) => [queue.name, queue.ready]));
         expect(counts.get(text), name).toBe(1);
         const taken = await worker.take({ queues: [text] });
-        expect(taken.map(({ id, queue }) => [id, queue]), name).toEqual([[`in-${name}`, text]]);
+        expect(
+          taken.map(({ id, queue }) => [id, queue]),
+          name,
+        ).toEqual([[`in-${name}`, text]]);
         expect(await broker.pulse(worker.id, [text], [])).toMatchObject({ alive: true });
         await worker.done(bury(taken[0] as ClaimedJob));
         expect(ids((await inspector.deadLetters({ queue: text }, 10, undefined)).items), name).toEqual([`in-${name}`]);

@@ -8,7 +8,9 @@ import { bury, end, ids, job, jobs, race, release, reschedule, TestWorker } from
 /** What a heartbeat thread does with the spec. */
 async function heartbeat(broker: Broker, worker: TestWorker, leaseMs: number): Promise<HeartbeatLink> {
   const { module, options } = structuredClone(broker.heartbeat(worker.id, leaseMs));
-  const { openHeartbeat } = (await import(/* @vite-ignore */ module)) as { openHeartbeat(options: HeartbeatSpec['options']): HeartbeatLink };
+  const { openHeartbeat } = (await import(/* @vite-ignore */ module)) as {
+    openHeartbeat(options: HeartbeatSpec['options']): HeartbeatLink;
+  };
   return openHeartbeat(options);
 }
 

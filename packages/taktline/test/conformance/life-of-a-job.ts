@@ -29,8 +29,18 @@ const ways = fc.constantFrom<((job: ClaimedJob) => Settlement)[]>(
 
 /** A thing that somebody does; numbers are taken modulo what there is to choose from at the time. */
 type Deed =
-  | { readonly does: 'enqueue'; readonly jobs: readonly { id: number; print: number; queue: number; priority: number; later: boolean; plain: boolean }[] }
-  | { readonly does: 'claim'; readonly worker: number; readonly limit: number; readonly lane: Lane; readonly lowestFirst: boolean; readonly queues: readonly string[] }
+  | {
+      readonly does: 'enqueue';
+      readonly jobs: readonly { id: number; print: number; queue: number; priority: number; later: boolean; plain: boolean }[];
+    }
+  | {
+      readonly does: 'claim';
+      readonly worker: number;
+      readonly limit: number;
+      readonly lane: Lane;
+      readonly lowestFirst: boolean;
+      readonly queues: readonly string[];
+    }
   | { readonly does: 'settle'; readonly worker: number; readonly picks: readonly { which: number; way: (job: ClaimedJob) => Settlement }[] }
   | { readonly does: 'settle stale'; readonly worker: number; readonly which: number; readonly way: (job: ClaimedJob) => Settlement }
   | { readonly does: 'lose' | 'recover' | 'pulse' | 'ask what is missing'; readonly worker: number }
@@ -75,7 +85,13 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ does: fc.constantFrom('lose' as const, 'recover' as const, 'recover' as const), worker: small }) },
   { weight: 1, arbitrary: fc.record({ does: fc.constantFrom('pulse' as const, 'ask what is missing' as const), worker: small }) },
   { weight: 2, arbitrary: fc.record({ does: fc.constant('cancel' as const), which: fc.array(small, { minLength: 1, maxLength: 3 }) }) },
-  { weight: 2, arbitrary: fc.record({ does: fc.constantFrom('redrive' as const, 'redrive' as const, 'discard' as const), limit: fc.integer({ min: 1, max: 4 }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      does: fc.constantFrom('redrive' as const, 'redrive' as const, 'discard' as const),
+      limit: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ does: fc.constant('tidy' as const) }) },
 );
 
@@ -109,7 +125,10 @@ class World {
         const worker = this.#worker(deed.worker);
         const held = this.model.heldBy(worker.id);
         if (held.length === 0) return;
-        return this.#settle(worker, deed.picks.map(({ which, way }) => way((held[which % held.length] as (typeof held)[number]).as)));
+        return this.#settle(
+          worker,
+          deed.picks.map(({ which, way }) => way((held[which % held.length] as (typeof held)[number]).as)),
+        );
       }
       case 'settle stale': {
         const one = this.#handedOut[deed.which % Math.max(1, this.#handedOut.length)];
@@ -179,7 +198,11 @@ class World {
         await this.#claim(worker, { limit: 50, lane, lowestFirst: false, queues: allQueues });
       }
     }
-    for (const other of this.#workers) await this.#settle(other, this.model.heldBy(other.id).map(({ as }) => end(as)));
+    for (const other of this.#workers)
+      await this.#settle(
+        other,
+        this.model.heldBy(other.id).map(({ as }) => end(as)),
+      );
     await this.agree();
     for (const { id, place, finals } of this.model.jobs.values()) {
       expect(['ended', 'dead', 'forgotten'], id).toContain(place.at);
@@ -289,7 +312,8 @@ export function livesOfJobs(subject: Subject): void {
           }
           await world.finish();
         }),
-        { numRuns: Number(process.env['TEST_RUNS'] ?? 25) },
+        // Looking for the shortest sequence that fails can take for ever.
+        { numRuns: Number(process.env['TEST_RUNS'] ?? 25), interruptAfterTimeLimit: 90_000 },
       );
     });
   });

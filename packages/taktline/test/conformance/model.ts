@@ -67,7 +67,8 @@ export class Model {
     const { place } = known;
     if (place.at !== 'held' || place.worker !== worker || this.#dead.has(worker) || place.as.claim !== job.claim) return false;
     if (settlement.kind === 'bury') this.#end(known, { at: 'dead' });
-    else if (settlement.kind === 'end') this.#end(known, settlement.keepMs === 0 ? { at: 'forgotten' } : { at: 'ended', state: settlement.state });
+    else if (settlement.kind === 'end')
+      this.#end(known, settlement.keepMs === 0 ? { at: 'forgotten' } : { at: 'ended', state: settlement.state });
     else if (place.cancelAsked) this.#end(known, { at: 'ended', state: 'cancelled' });
     else if (settlement.kind === 'release') known.place = { at: 'ready', lane: settlement.lane, arrival: place.arrival };
     else known.place = settlement.delayMs > 0 ? { at: 'scheduled', retry: true } : this.#atTheEnd('usual');

@@ -19,7 +19,9 @@ export function opening(subject: Subject): void {
         expect(replies).toEqual(instances.map(() => ['created']));
         const worker = await TestWorker.join((instances[0] as (typeof instances)[number]).broker);
         expect(await worker.takeAll()).toHaveLength(8);
-        expect((await (instances[1] as (typeof instances)[number]).inspector.queues()).map(({ name }) => name)).toEqual(queues.map(({ name }) => name));
+        expect((await (instances[1] as (typeof instances)[number]).inspector.queues()).map(({ name }) => name)).toEqual(
+          queues.map(({ name }) => name),
+        );
       }
     });
 

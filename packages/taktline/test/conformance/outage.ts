@@ -85,7 +85,15 @@ export function outages(subject: Subject): void {
     /** Resolves when the broker answers again, and checks that this is soon enough. */
     async function back(): Promise<void> {
       const started = performance.now();
-      await waitFor(async () => broker.ping().then(() => true).catch(() => false), 'the broker is back', { withinMs: backMs });
+      await waitFor(
+        async () =>
+          broker
+            .ping()
+            .then(() => true)
+            .catch(() => false),
+        'the broker is back',
+        { withinMs: backMs },
+      );
       expect(performance.now() - started).toBeLessThan(backMs);
     }
 
@@ -271,7 +279,9 @@ export function outages(subject: Subject): void {
       await back();
       expect(await broker.recover(two.id)).toEqual([]);
       const { module, options } = broker.heartbeat(one.id, leaseMs);
-      const link = ((await import(/* @vite-ignore */ module)) as { openHeartbeat(given: typeof options): HeartbeatLink }).openHeartbeat(options);
+      const link = ((await import(/* @vite-ignore */ module)) as { openHeartbeat(given: typeof options): HeartbeatLink }).openHeartbeat(
+        options,
+      );
       expect(await link.renew()).toBe(true);
       expect(await broker.recover(two.id)).toEqual([]);
       await one.done(end(it));

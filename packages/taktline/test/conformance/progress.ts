@@ -15,9 +15,23 @@ export function progressing(subject: Subject): void {
       const [c] = (await worker.take({ limit: 2 })) as [ClaimedJob];
       const told = async () => Promise.all(['job-0', 'job-1', 'job-2', 'job-3'].map(async (id) => (await inspector.job(id))?.progress));
       const awkward = JSON.stringify({ text: 'nul \0 half \ud800 separator \x1e "quoted" 👍' });
-      await broker.pulse(worker.id, ['usual'], [{ job: a, value: '0.25' }, { job: c, value: awkward }]);
+      await broker.pulse(
+        worker.id,
+        ['usual'],
+        [
+          { job: a, value: '0.25' },
+          { job: c, value: awkward },
+        ],
+      );
       expect(await told()).toEqual(['0.25', undefined, awkward, undefined]);
-      await broker.pulse(worker.id, ['usual'], [{ job: a, value: '{"done":7}' }, { job: b, value: 'null' }]);
+      await broker.pulse(
+        worker.id,
+        ['usual'],
+        [
+          { job: a, value: '{"done":7}' },
+          { job: b, value: 'null' },
+        ],
+      );
       expect(await told()).toEqual(['{"done":7}', 'null', awkward, undefined]);
       await broker.pulse(worker.id, ['usual'], []);
       expect(await told()).toEqual(['{"done":7}', 'null', awkward, undefined]);

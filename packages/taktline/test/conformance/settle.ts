@@ -66,7 +66,11 @@ export function settling(subject: Subject): void {
       await worker.done(...first.map((one) => release(one, 'usual', { losses: one.position })));
       const second = await worker.take();
       expect(second.map((one) => one.past)).toEqual([past({ losses: 0 }), past({ losses: 1 }), past({ losses: 2 })]);
-      await worker.done(release(second[0] as ClaimedJob), release(second[1] as ClaimedJob, 'usual', { losses: 9 }), end(second[2] as ClaimedJob));
+      await worker.done(
+        release(second[0] as ClaimedJob),
+        release(second[1] as ClaimedJob, 'usual', { losses: 9 }),
+        end(second[2] as ClaimedJob),
+      );
       expect((await worker.take()).map((one) => one.past)).toEqual([past({ losses: 0 }), past({ losses: 9 })]);
     });
 
@@ -81,7 +85,15 @@ export function settling(subject: Subject): void {
       expect(await broker.ended(['it'])).toEqual([{ id: 'it', state: 'failed', result: undefined, past: past({ failures: 1 }) }]);
       const { items } = await inspector.deadLetters({}, 10, undefined);
       expect(items).toMatchObject([
-        { id: 'it', queue: 'high', task: 'some.task', code: 'BROKEN', message: 'it broke', envelope: it?.envelope, past: past({ failures: 1 }) },
+        {
+          id: 'it',
+          queue: 'high',
+          task: 'some.task',
+          code: 'BROKEN',
+          message: 'it broke',
+          envelope: it?.envelope,
+          past: past({ failures: 1 }),
+        },
       ]);
       expect(items[0]?.diedAt).toBeGreaterThanOrEqual(items[0]?.enqueuedAt ?? Number.POSITIVE_INFINITY);
       expect(await worker.takeAll()).toEqual([]);
@@ -138,7 +150,12 @@ export function settling(subject: Subject): void {
       await broker.enqueue(jobs(3));
       const [a, b, c] = (await worker.take()) as [ClaimedJob, ClaimedJob, ClaimedJob];
       await worker.done(end(a, { result: '"first"' }));
-      expect(await worker.settle(end(a, { result: '"second"' }), bury(a), release(a), reschedule(a, 0))).toEqual([false, false, false, false]);
+      expect(await worker.settle(end(a, { result: '"second"' }), bury(a), release(a), reschedule(a, 0))).toEqual([
+        false,
+        false,
+        false,
+        false,
+      ]);
       await worker.done(end(b), end(c));
       // Now nothing is left of the claim.
       expect(await worker.settle(release(b), bury(c))).toEqual([false, false]);
@@ -153,7 +170,12 @@ export function settling(subject: Subject): void {
       const worker = await TestWorker.join(broker);
       await broker.enqueue(jobs(2));
       const [a, b] = (await worker.take()) as [ClaimedJob, ClaimedJob];
-      expect(await worker.settle(end(a, { result: '1' }), release(b), end(a, { result: '2' }), bury(b))).toEqual([true, true, false, false]);
+      expect(await worker.settle(end(a, { result: '1' }), release(b), end(a, { result: '2' }), bury(b))).toEqual([
+        true,
+        true,
+        false,
+        false,
+      ]);
       expect(await broker.ended(['job-0'])).toMatchObject([{ result: '1' }]);
       expect(await broker.states(['job-1'])).toEqual(['queued']);
     });
@@ -207,7 +229,11 @@ export function settling(subject: Subject): void {
       const worker = await TestWorker.join(broker);
       await broker.enqueue(jobs(2));
       const [it] = await worker.take({ limit: 1 });
-      expect(await broker.exchange(worker.id, [end(it as ClaimedJob)], undefined)).toMatchObject({ accepted: [true], claim: undefined, more: false });
+      expect(await broker.exchange(worker.id, [end(it as ClaimedJob)], undefined)).toMatchObject({
+        accepted: [true],
+        claim: undefined,
+        more: false,
+      });
       expect(await broker.exchange(worker.id, [], undefined)).toMatchObject({ accepted: [], claim: undefined, more: false });
       expect(await broker.states(['job-1'])).toEqual(['queued']);
     });

@@ -16,9 +16,30 @@ import { outages } from './outage.ts';
 import { progressing } from './progress.ts';
 import { scheduling } from './schedule.ts';
 import { settling } from './settle.ts';
+import type { Subject } from './subject.ts';
 import { upkeep } from './tidy.ts';
 import { uniqueIds } from './unique-ids.ts';
 import { wakeUps } from './wake-ups.ts';
-import type { Subject } from './subject.ts';
 
-export const topics: readonly ((subject: Subject) => void)[] = [opening, enqueueing, uniqueIds, scheduling, expiry, claiming, settling, leases, missingClaims, cancelling, progressing, deadLetters, upkeep, countsAndLists, wakeUps, namespaces, clocks, hostileInput, outages, livesOfJobs];
+export const topics: readonly ((subject: Subject) => void)[] = [
+  opening,
+  enqueueing,
+  uniqueIds,
+  scheduling,
+  expiry,
+  claiming,
+  settling,
+  leases,
+  missingClaims,
+  cancelling,
+  progressing,
+  deadLetters,
+  upkeep,
+  countsAndLists,
+  wakeUps,
+  namespaces,
+  clocks,
+  hostileInput,
+  outages,
+  livesOfJobs,
+];

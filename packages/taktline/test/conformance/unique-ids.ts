@@ -34,13 +34,22 @@ export function uniqueIds(subject: Subject): void {
       await using space = await subject.space();
       const { broker } = await space.open();
       expect(await broker.enqueue([job('it', { ...named(), envelope: '"first"' })])).toEqual(['created']);
-      const again: Partial<NewJob>[] = [{}, { queue: 'high' }, { priority: 9 }, { countdownMs: 60_000 }, { eta: 1 }, { envelope: '"other"' }];
+      const again: Partial<NewJob>[] = [
+        {},
+        { queue: 'high' },
+        { priority: 9 },
+        { countdownMs: 60_000 },
+        { eta: 1 },
+        { envelope: '"other"' },
+      ];
       for (const more of again) expect(await broker.enqueue([job('it', { ...named(), ...more })])).toEqual(['duplicate']);
       expect(await broker.enqueue([job('it', named('another print'))])).toEqual(['conflict']);
       expect(await broker.enqueue([job('it', { ...named('another print'), queue: 'low' })])).toEqual(['conflict']);
       const worker = await TestWorker.join(broker);
       const taken = await worker.takeAll();
-      expect(taken.map(({ id, queue, envelope }) => ({ id, queue, envelope }))).toEqual([{ id: 'it', queue: 'usual', envelope: '"first"' }]);
+      expect(taken.map(({ id, queue, envelope }) => ({ id, queue, envelope }))).toEqual([
+        { id: 'it', queue: 'usual', envelope: '"first"' },
+      ]);
     });
 
     it('an id that stands several times in one batch is its first job', async () => {
@@ -64,7 +73,13 @@ export function uniqueIds(subject: Subject): void {
       await using space = await subject.space();
       const { broker } = await space.open();
       await broker.enqueue([job('old', named()), job('other', named())]);
-      const batch = [job('new', named()), job('old', named()), job('plain'), job('other', named('changed')), job('later', { countdownMs: 60_000 })];
+      const batch = [
+        job('new', named()),
+        job('old', named()),
+        job('plain'),
+        job('other', named('changed')),
+        job('later', { countdownMs: 60_000 }),
+      ];
       expect(await broker.enqueue(batch)).toEqual(['created', 'duplicate', 'created', 'conflict', 'created']);
     });
 

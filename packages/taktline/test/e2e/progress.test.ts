@@ -82,7 +82,7 @@ describe('a result', () => {
     await expect
       .poll(
         async () => {
-          await h.space.query('select $ns.tidy(0)');
+          await h.space.query('select $ns.tidy(1000000000)');
           return h.rows('ended');
         },
         { timeout: 10_000 },

@@ -1,4 +1,5 @@
 /** What is tried again, when, and what stays on the job: policies, deferrals, discards, history. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { discard, PermanentError, type RetryOptions, retryLater } from '../../src/index.ts';
@@ -113,8 +114,10 @@ it('a job that is retried goes behind those that wait, and keeps its priority', 
     queue: 'work',
     input: z.string(),
     retry: { maxAttempts: 2, backoff: { type: 'fixed', delay: 0 }, jitter: 0 },
-    run: (text, ctx) => {
+    run: async (text, ctx) => {
       order.push(`${text}${ctx.attempt}`);
+      // Too slow for the worker to hold jobs ahead, which were claimed before the retry came.
+      await sleep(60);
       if (text === 'fails' && ctx.attempt === 1) throw new Error('x');
     },
   });

@@ -37,7 +37,8 @@ describe.skipIf(version === undefined)(version === undefined ? missing : `behind
     await server?.remove();
   });
 
-  const open = (namespace: string): Promise<OpenedBroker> => openBroker({ url: bouncer.url, namespace, queues, deadLetterTtlMs: 86_400_000 });
+  const open = (namespace: string): Promise<OpenedBroker> =>
+    openBroker({ url: bouncer.url, namespace, queues, deadLetterTtlMs: 86_400_000 });
   const end = (job: ClaimedJob): Settlement => ({ kind: 'end', job, state: 'succeeded', result: '1', keepMs: 600_000 });
 
   it('it is noticed, and said to whoever examines the broker', async () => {
@@ -63,7 +64,14 @@ describe.skipIf(version === undefined)(version === undefined ? missing : `behind
           const mine = Array.from({ length: 4 }, (_, index) => `job-${number}-${round}-${index}`);
           await broker.enqueue(mine.slice(0, 3).map((id) => ({ id, queue: 'usual', priority: 5, envelope: '{}' })));
           await broker.enqueue([
-            { id: mine[3] as string, queue: 'usual', priority: 5, envelope: '{}', unique: { fingerprint: 'f', forMs: 60_000 }, countdownMs: 3_600_000 },
+            {
+              id: mine[3] as string,
+              queue: 'usual',
+              priority: 5,
+              envelope: '{}',
+              unique: { fingerprint: 'f', forMs: 60_000 },
+              countdownMs: 3_600_000,
+            },
           ]);
           expect(await broker.cancel([mine[3] as string, 'unknown'])).toEqual(['done', 'unknown']);
           cancelled.push(mine[3] as string);

@@ -50,7 +50,9 @@ describe('TLS', () => {
       expect(findings.find(({ check }) => check === 'encryption')).toMatchObject({ ok: true, detail: 'TLS' });
       const worker = await broker.join({ name: 'w', leaseMs: 60_000, info: {} });
       const { module, options } = broker.heartbeat(worker, 60_000);
-      const link = ((await import(/* @vite-ignore */ module)) as { openHeartbeat(given: typeof options): HeartbeatLink }).openHeartbeat(options);
+      const link = ((await import(/* @vite-ignore */ module)) as { openHeartbeat(given: typeof options): HeartbeatLink }).openHeartbeat(
+        options,
+      );
       expect(await link.renew()).toBe(true);
       await link.close();
       const heard = new Promise<void>((resolve) => void broker.listen({ jobs: resolve, attention: () => undefined }));
@@ -78,7 +80,10 @@ describe('TLS', () => {
   });
 
   it('a server that wants TLS refuses whoever comes without', async () => {
-    await expect(open('localhost', 'disable')).rejects.toMatchObject({ code: 'BROKER_URL', message: expect.stringContaining('no encryption') });
+    await expect(open('localhost', 'disable')).rejects.toMatchObject({
+      code: 'BROKER_URL',
+      message: expect.stringContaining('no encryption'),
+    });
   });
 
   it('a server without TLS is refused by a URL that wants it', async () => {

@@ -9,8 +9,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { copiesFolder, createData, findServerFiles, type ServerFiles, serverUser } from '../../src/broker/embedded/server-files.ts';
 import { prepareBinaries, serverEnvironment } from '../../src/broker/embedded/server-binaries.ts';
+import { copiesFolder, createData, findServerFiles, type ServerFiles, serverUser } from '../../src/broker/embedded/server-files.ts';
 import { silentLogger } from '../../src/support/logger.ts';
 import { waitFor } from './wait-for.ts';
 

@@ -60,8 +60,9 @@ export class InlinePool implements Pool {
 
   /** Not left to the next sweep: a task that blocks the loop at once lets none come, and nobody would ever kill it. */
   #begins(timeLimitMs: number): void {
-    const deadline = performance.now() + timeLimitMs;
-    if (deadline < this.#deadline + slackMs) return;
+    const now = performance.now();
+    const deadline = now + timeLimitMs;
+    if (this.#deadline > now && deadline < this.#deadline + slackMs) return;
     this.#deadline = deadline;
     this.#options.turned(timeLimitMs);
   }

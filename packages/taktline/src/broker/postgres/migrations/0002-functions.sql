@@ -250,6 +250,8 @@ begin
   end if;
 
   if v_left > 0 then
+    -- Whole from the start: an array that begins with its second element reaches the client as if that were the first.
+    floors := array_fill(null::bigint, array[cardinality(p_queues)]);
     select p.floor, p.next_due into due_floor, next_due from promote(p_due_floor, v_now) p;
     for v_look in 1 .. 2 loop
       for i in 1 .. cardinality(p_queues) loop

@@ -1,0 +1,17 @@
+/**
+ * What is measured. A measurement is a module of this folder with
+ *
+ *   about             { name, title, metrics, ratioTo } where each metric has key, label, better ('more' or 'less') and
+ *                     digits; `ratioTo` names a metric of which each later case is shown in parts of the first case too
+ *   cases(scale)      what it is measured with, one table each: a label, the parameters of run(), and in `filled` how
+ *                     many jobs wait in the database beforehand; `scale` is 'short' or 'full'
+ *   run(tools, case)  measures once, in a child process with a database of its own; gives the metrics, and maybe a
+ *                     `note` that is shown beside them. The tools are those of ../tools.mjs.
+ */
+
+export const measurementNames = ['enqueue-one', 'enqueue-concurrent', 'enqueue-bulk', 'process', 'latency', 'bytes', 'depth', 'held'];
+
+export function loadMeasurement(name) {
+  if (!measurementNames.includes(name)) throw new Error(`no measurement is named ${name}: there are ${measurementNames.join(', ')}`);
+  return import(`./${name}.mjs`);
+}
