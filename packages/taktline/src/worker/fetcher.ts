@@ -223,7 +223,7 @@ export class Fetcher {
     if (want <= 0) return undefined;
     // Whatever is free is worth a claim when nothing is left to start; else wait until a good part is wanted.
     if (this.#held.length > 0 && want < ahead / 2) return undefined;
-    if (this.#held.length === 0 && this.#requested > 0 && want < target / 2) return undefined;
+    if (this.#held.length === 0 && this.#requested > 0 && want < Math.floor(target / 2)) return undefined;
     this.#claims += 1;
     return {
       queues: this.#order(),

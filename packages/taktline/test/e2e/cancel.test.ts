@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { ShutdownSignal } from '../../src/index.ts';
 import { Gate } from '../support/gate.ts';
 import { harness } from '../support/harness.ts';
+import { polled } from '../support/polled.ts';
 
 const h = harness();
 
@@ -53,7 +54,6 @@ describe('a job that runs', () => {
     const handle = await task.delay({ stubborn: false });
     await gate.reached;
     expect(await handle.cancel()).toBe('asked');
-    expect(await app.inspector.job(handle.id)).toMatchObject({ state: 'running', cancelAsked: true });
     await expect(handle.result()).rejects.toMatchObject({ code: 'JOB_CANCELLED' });
     expect(reasons).toMatchObject([{ name: 'TaktlineError', code: 'JOB_CANCELLED' }]);
     expect(await app.inspector.job(handle.id)).toMatchObject({ state: 'cancelled', failures: 0, attempts: [{ outcome: 'cancelled' }] });
@@ -66,7 +66,8 @@ describe('a job that runs', () => {
     const handle = await task.delay({ stubborn: true });
     await gate.reached;
     await handle.cancel();
-    await expect.poll(() => reasons.length, { timeout: 10_000 }).toBe(1);
+    expect(await app.inspector.job(handle.id)).toMatchObject({ state: 'running', cancelAsked: true });
+    await polled(() => reasons.length).toBe(1);
     gate.open();
     expect(await handle.result()).toBe('done');
     expect(await handle.cancel()).toBe('ended');

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { App, Task } from '../../src/index.ts';
 import { harness } from '../support/harness.ts';
+import { polled } from '../support/polled.ts';
 
 const h = harness();
 let app: App;
@@ -114,7 +115,7 @@ describe('redrive', () => {
     const steps: number[] = [];
     expect(await letters.redrive({}, { onProgress: (done) => steps.push(done) })).toBe(2);
     expect(steps).toEqual([2]);
-    await expect.poll(async () => (await letters.list()).items.length, { timeout: 10_000 }).toBe(2);
+    await polled(async () => (await letters.list()).items.length).toBe(2);
     expect((await letters.list()).items.every(({ redrives }) => redrives === 1)).toBe(true);
   });
 

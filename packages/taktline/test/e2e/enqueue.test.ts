@@ -2,8 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { harness } from '../support/harness.ts';
+import { polled } from '../support/polled.ts';
 
-const h = harness();
+const h = harness({ fresh: true });
 const input = z.object({ n: z.number() });
 
 it('delay, applyAsync, enqueueMany and call by name all make jobs', async () => {
@@ -133,5 +134,5 @@ it('`await using` closes an app', async () => {
     await app.ping();
     expect(await names()).toBeGreaterThan(0);
   }
-  await expect.poll(names, { timeout: 10_000 }).toBe(0);
+  await polled(names).toBe(0);
 });

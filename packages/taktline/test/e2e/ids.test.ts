@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { harness } from '../support/harness.ts';
+import { polled } from '../support/polled.ts';
 
 const h = harness();
 
@@ -59,15 +60,10 @@ it('after dedupeFor the id may be used again, once nothing is kept of the job', 
   await h.work(app);
   const ids = { id: 'daily', dedupeFor: '200ms' } as const;
   await forgotten.applyAsync(undefined, ids);
-  await expect
-    .poll(
-      async () => {
-        await forgotten.applyAsync(undefined, ids);
-        return runs;
-      },
-      { timeout: 20_000 },
-    )
-    .toBe(2);
+  await polled(async () => {
+    await forgotten.applyAsync(undefined, ids);
+    return runs;
+  }).toBe(2);
 
   // A result that is still kept belongs to its id.
   const first = await kept.applyAsync(undefined, { ...ids, id: 'kept' });

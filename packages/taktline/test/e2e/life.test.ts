@@ -4,7 +4,7 @@
  * model foretells, its history tells what happened, and it ran no more often than it had to.
  */
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type App, type AttemptRecord, discard, type JobHandle, PermanentError, retryLater, type Worker } from '../../src/index.ts';
 import { eventually } from '../support/eventually.ts';
@@ -12,6 +12,7 @@ import { Gate } from '../support/gate.ts';
 import { Harness } from '../support/harness.ts';
 
 const h = new Harness();
+afterAll(() => h.drop());
 
 const maxAttempts = 3;
 /** What one attempt does. */

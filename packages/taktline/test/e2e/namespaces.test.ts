@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { harness } from '../support/harness.ts';
 import { type TestNamespace, testNamespace } from '../support/namespace.ts';
 
-const h = harness();
+const h = harness({ fresh: true });
 let other: TestNamespace | undefined;
 afterEach(async () => {
   await other?.drop();

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Gate } from '../support/gate.ts';
 import { harness } from '../support/harness.ts';
+import { polled } from '../support/polled.ts';
 
 const h = harness();
 
@@ -20,7 +21,7 @@ it('progress shows on the running job, the newest value only, and is gone with i
   await h.work(app, { name: 'w@here' });
   const handle = await task.delay();
   await gate.reached;
-  await expect.poll(async () => (await app.inspector.job(handle.id))?.progress, { timeout: 10_000 }).toEqual({ done: 100, of: 100 });
+  await polled(async () => (await app.inspector.job(handle.id))?.progress).toEqual({ done: 100, of: 100 });
   const running = await app.inspector.job(handle.id);
   expect(running).toMatchObject({ state: 'running', task: 'long', worker: 'w@here', queue: 'work', priority: 5 });
   expect((await app.inspector.jobs('running')).map(({ id }) => id)).toEqual([handle.id]);
@@ -44,7 +45,7 @@ it('that of each job of a claim is its own', async () => {
   const handles = await task.enqueueMany([0, 1, 2]);
   await h.work(app, { concurrency: 3 });
   for (const [n, handle] of handles.entries()) {
-    await expect.poll(async () => (await app.inspector.job(handle.id))?.progress, { timeout: 10_000 }).toBe(`at ${n}`);
+    await polled(async () => (await app.inspector.job(handle.id))?.progress).toBe(`at ${n}`);
   }
   gate.open();
   await Promise.all(handles.map((handle) => handle.result()));
@@ -67,7 +68,7 @@ describe('a result', () => {
     const handle = await task.delay();
     await expect(handle.result()).rejects.toMatchObject({ code: 'RESULT_NOT_KEPT', jobId: handle.id });
     await gate.pass();
-    await expect.poll(() => handle.status(), { timeout: 10_000 }).toBeUndefined();
+    await polled(() => handle.status()).toBeUndefined();
     expect(await h.rows('ended')).toBe(0);
   });
 
@@ -79,15 +80,10 @@ describe('a result', () => {
     const [brief, long] = [await task.delay(), await kept.delay()];
     expect(await long.result()).toBe('long');
     // A worker tidies up every ten seconds; here the test does.
-    await expect
-      .poll(
-        async () => {
-          await h.space.query('select $ns.tidy(1000000000)');
-          return h.rows('ended');
-        },
-        { timeout: 10_000 },
-      )
-      .toBe(1);
+    await polled(async () => {
+      await h.space.query('select $ns.tidy(1000000000)');
+      return h.rows('ended');
+    }).toBe(1);
     await expect(brief.result()).rejects.toMatchObject({ code: 'JOB_NOT_FOUND' });
     expect(await long.status()).toBe('succeeded');
   });

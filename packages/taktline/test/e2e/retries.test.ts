@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { discard, PermanentError, type RetryOptions, retryLater } from '../../src/index.ts';
 import { harness } from '../support/harness.ts';
+import { polled } from '../support/polled.ts';
 
 const h = harness();
 
@@ -51,13 +52,13 @@ it('by default it waits as the specification says: 60, 120, 240, 480 s and up to
   const handle = await task.delay(99);
   const waits: number[] = [];
   for (let failures = 1; failures <= 4; failures++) {
-    await expect.poll(() => handle.status(), { timeout: 10_000 }).toBe('retrying');
+    await polled(() => handle.status()).toBe('retrying');
     const [row] = await h.space.query<{ due: string; past: string }>('select due_at as due, past from $ns.scheduled');
     const { history } = JSON.parse(row?.past as string) as { history: { endedAt: number }[] };
     waits.push((Number(row?.due) - (history.at(-1)?.endedAt as number)) / 1_000);
     // The time passes.
     await h.space.query('update $ns.scheduled set due_at = 1');
-    await expect.poll(async () => (await app.inspector.job(handle.id))?.failures, { timeout: 10_000 }).toBe(failures + 1);
+    await polled(async () => (await app.inspector.job(handle.id))?.failures).toBe(failures + 1);
   }
   for (const [index, table] of [60, 120, 240, 480].entries()) {
     // Settling takes a moment of its own.
@@ -124,7 +125,7 @@ it('a job that is retried goes behind those that wait, and keeps its priority', 
   await task.enqueueMany(['fails', 'a', 'b']);
   await task.applyAsync('low', { priority: 1 });
   await h.work(app, { concurrency: 1, ageing: false });
-  await expect.poll(() => order.length, { timeout: 10_000 }).toBe(5);
+  await polled(() => order.length).toBe(5);
   expect(order).toEqual(['fails1', 'a1', 'b1', 'fails2', 'low1']);
 });
 

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Gate } from '../support/gate.ts';
 import { harness } from '../support/harness.ts';
+import { polled } from '../support/polled.ts';
 
 const h = harness();
 
@@ -61,7 +62,7 @@ describe('countdown and eta', () => {
     await note.enqueueMany(['d', 'e', 'f'], { eta: eta + 20 });
     await note.enqueueMany(['a', 'b', 'c'], { eta });
     await h.work(app, { concurrency: 1, ageing: false });
-    await expect.poll(() => order.length, { timeout: 20_000 }).toBe(6);
+    await polled(() => order.length).toBe(6);
     expect(order.slice(0, 3).toSorted()).toEqual(['a', 'b', 'c']);
     expect(order.slice(3).toSorted()).toEqual(['d', 'e', 'f']);
   });
@@ -119,7 +120,7 @@ describe('expires', () => {
     const gate = new Gate();
     const task = app.task({ name: 'long', queue: 'work', run: (_, ctx) => gate.pass(ctx.signal) });
     const worker = await h.work(app, { shutdownGrace: 0 });
-    const handle = await task.applyAsync(undefined, { expires: '1500ms' });
+    const handle = await task.applyAsync(undefined, { expires: '1200ms' });
     await gate.reached;
     await worker.stop();
     expect(await handle.status()).toBe('queued');
@@ -127,7 +128,7 @@ describe('expires', () => {
 
     const unknowing = h.app();
     await h.work(unknowing);
-    const unknown = await task.applyAsync(undefined, { expires: '1500ms' });
+    const unknown = await task.applyAsync(undefined, { expires: '1200ms' });
     await expect(unknown.result()).rejects.toMatchObject({ code: 'JOB_EXPIRED' });
   });
 });

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { discard, PermanentError, retryLater } from '../../src/index.ts';
 import { Gate } from '../support/gate.ts';
 import { harness } from '../support/harness.ts';
+import { polled } from '../support/polled.ts';
 
 const h = harness();
 
@@ -60,7 +61,7 @@ it('wherever the task quotes them', async () => {
   }
   const running = await make('progress');
   await gate.reached;
-  await expect.poll(async () => (await app.inspector.job(running.id))?.progress, { timeout: 10_000 }).toBeDefined();
+  await polled(async () => (await app.inspector.job(running.id))?.progress).toBeDefined();
   views.push(await app.inspector.job(running.id), await app.inspector.jobs('running'));
   const waiting = await task.applyAsync(
     { how: 'later', user: 'ann', password: secrets.password, pin: secrets.pin, emails: secrets.emails, deep: { note: secrets.note } },

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { Gate } from '../support/gate.ts';
 import { harness } from '../support/harness.ts';
+import { polled } from '../support/polled.ts';
 
 const h = harness();
 
@@ -52,7 +53,7 @@ it('past the hard limit the attempt has failed whatever the code does, its slot 
   });
   expect(await after.result()).toBe('ran');
   gate.open();
-  await expect.poll(() => ended, { timeout: 10_000 }).toBe(2);
+  await polled(() => ended).toBe(2);
   expect(await app.inspector.job(handle.id)).toMatchObject({ state: 'failed', failures: 2 });
   expect((await app.inspector.deadLetters.list()).items).toMatchObject([{ id: handle.id, code: 'TIME_LIMIT' }]);
   expect(h.log.with('time limit').map(({ level, task }) => [level, task])).toEqual([

@@ -1,8 +1,8 @@
 /**
- * What an end-to-end test stands on: a namespace of its own, apps and children that do not outlive it, and every line
- * that they log. Call it once at the top of a test file.
+ * What an end-to-end test stands on: a namespace that holds nothing yet, apps and children that do not outlive it, and
+ * every line that they log. Call it once at the top of a test file.
  */
-import { afterEach, beforeEach } from 'vitest';
+import { afterAll, afterEach, beforeEach } from 'vitest';
 import { type App, type AppOptions, createApp, type WorkerOptions } from '../../src/index.ts';
 import { Child } from './child.ts';
 import { LogLines } from './log-lines.ts';
@@ -54,24 +54,34 @@ export class Harness {
 
   async begin(): Promise<void> {
     this.log = new LogLines();
-    this.#space = await testNamespace();
+    this.#space ??= await testNamespace();
   }
 
+  /** Ends what the test has started, and empties the namespace: that takes a tenth of the time of making a new one. */
   async end(): Promise<void> {
     await Promise.all(this.#children.splice(0).map((child) => child.end()));
-    await Promise.all(
-      this.#apps.splice(0).map(async (app) => {
-        await app.close();
-      }),
+    await Promise.all(this.#apps.splice(0).map((app) => app.close()));
+    const [made] = await this.space.query<{ there: boolean }>(`select to_regclass('$ns.queues') is not null as there`);
+    if (made?.there !== true) return;
+    await this.space.query(
+      'truncate $ns.queues, $ns.ready, $ns.scheduled, $ns.workers, $ns.claims, $ns.ended, $ns.dead, $ns.ids restart identity',
     );
+  }
+
+  async drop(): Promise<void> {
     await this.#space?.drop();
     this.#space = undefined;
   }
 }
 
-export function harness(): Harness {
+/** @param options.fresh each test finds a namespace that was never used */
+export function harness({ fresh = false } = {}): Harness {
   const made = new Harness();
   beforeEach(() => made.begin());
-  afterEach(() => made.end());
+  afterEach(async () => {
+    await made.end();
+    if (fresh) await made.drop();
+  });
+  afterAll(() => made.drop());
   return made;
 }

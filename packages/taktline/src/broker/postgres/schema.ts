@@ -30,7 +30,10 @@ export async function migrate(connection: Connection, namespace: string): Promis
   if ((await installedVersion(connection, namespace)) === files.length) return;
   await connection.transaction(async (client) => {
     await client.query('select pg_advisory_xact_lock($1)', [lockKey(namespace)]);
-    await client.query(`create schema if not exists ${quoted(namespace)}`);
+    // Reading the catalogue after the wait: "if not exists" alone asks a cache that may still say "not there", and runs into
+    // the schema that was made meanwhile.
+    const there = await client.query('select 1 from pg_namespace where nspname = $1', [namespace]);
+    if (there.rows.length === 0) await client.query(`create schema ${quoted(namespace)}`);
     await client.query(`set local search_path = ${quoted(namespace)}, pg_temp`);
     await client.query(
       'create table if not exists schema_version (version integer primary key, installed_at timestamptz not null default now())',
