@@ -79,6 +79,7 @@ describe('a result', () => {
     await h.work(app);
     const [brief, long] = [await task.delay(), await kept.delay()];
     expect(await long.result()).toBe('long');
+    await polled(async () => (await h.rows('ready')) + (await h.rows('claims'))).toBe(0);
     // A worker tidies up every ten seconds; here the test does.
     await polled(async () => {
       await h.space.query('select $ns.tidy(1000000000)');
