@@ -308,8 +308,10 @@ begin
     end loop;
     looked := extract(epoch from clock_timestamp() - v_since) * 1000;
     if size is not null then
+      -- Not the time when this began: a job that another worker has promoted since would seem to be claimed before it was due.
+      now := now_ms();
       insert into claims as c (id, worker, lane, size, claimed_at, open, ids, queues, ranks, enqueued, expires, pasts, envelopes)
-      values (next_fence(v_now), p_worker, p_lane, size, v_now, repeat('1', size)::varbit, ids, queues, ranks, enqueued, expires, pasts, envelopes)
+      values (next_fence(v_now), p_worker, p_lane, size, now, repeat('1', size)::varbit, ids, queues, ranks, enqueued, expires, pasts, envelopes)
       returning c.id into claim;
     end if;
   end if;
