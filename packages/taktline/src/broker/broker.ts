@@ -29,7 +29,10 @@ export interface NewJob {
   readonly expiresAt?: number;
   /** A job that still waits this long from now expires. Not beside `expiresAt`. */
   readonly expiresInMs?: number;
-  /** Set when the caller gave the id: a second job of the same id is not made for so long. */
+  /**
+   * Set when the caller gave the id: a second job of the same id is not made for so long, nor while anything of the first
+   * is there. Also for an id of newId(), to send its enqueue again after BROKER_UNAVAILABLE.
+   */
   readonly unique?: { readonly fingerprint: string; readonly forMs: number };
 }
 
@@ -84,9 +87,9 @@ export type Settlement =
       readonly past?: string;
       readonly keepMs: number;
     }
-  /** Runs again after `delayMs`, behind those that wait. */
+  /** Runs again after `delayMs`, behind those that wait. A job whose cancellation was asked for ends as cancelled instead. */
   | { readonly kind: 'reschedule'; readonly job: ClaimedJob; readonly delayMs: number; readonly past: string }
-  /** Goes back to its place in the queue. */
+  /** Goes back to its place in the queue. The same holds for a cancellation. */
   | { readonly kind: 'release'; readonly job: ClaimedJob; readonly lane: Lane; readonly past?: string }
   /** Becomes a dead letter. */
   | {
@@ -162,7 +165,10 @@ export interface Broker {
   join(worker: WorkerDescription): Promise<string>;
   /** Leaves it. What the worker still holds is claimed again by others as if it had been lost. */
   leave(worker: string): Promise<void>;
-  /** Settles and claims, in one round trip. With no `claim` it only settles. */
+  /**
+   * Settles and claims, in one round trip. With no `claim` it only settles. A worker that was taken for dead, or that has
+   * left, settles and claims nothing.
+   */
   exchange(worker: string, settlements: readonly Settlement[], claim: ClaimRequest | undefined): Promise<ExchangeReply>;
   /** Stores progress and asks what the worker should know; about once a second. */
   pulse(
@@ -170,7 +176,10 @@ export interface Broker {
     queues: readonly string[],
     progress: readonly { readonly job: ClaimedJob; readonly value: string }[],
   ): Promise<Pulse>;
-  /** Claims that this worker holds beside the known ones: those whose reply was lost on the way. */
+  /**
+   * Claims that this worker holds beside the known ones: those whose reply was lost on the way. An exchange that was called
+   * before and has not been answered yet changes nothing more, however late it arrives.
+   */
   missing(worker: string, known: readonly string[]): Promise<readonly Claim[]>;
   /** Takes over some claims of workers whose lease has run out, and forgets workers that hold none. */
   recover(worker: string): Promise<readonly Claim[]>;

@@ -1,5 +1,5 @@
 /** Waiting for ends of jobs, on the real broker: the end, the time, an outage, and jobs that are not there. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type TestNamespace, testNamespace } from '../../test/support/namespace.ts';
 import { polled } from '../../test/support/polled.ts';
 import type { Broker } from '../broker/broker.ts';
@@ -138,21 +138,34 @@ it('outlives an outage of the broker', async () => {
   expect(await wait).toMatchObject({ state: 'cancelled' });
 });
 
-it('asks less and less often, and often again for a new job', async () => {
-  const [first, second] = (await jobs(2)) as [string, string];
-  const wait = waiter.wait(first, 60_000).catch(() => undefined);
-  await polled(() => asked.ended.length).toBeGreaterThanOrEqual(12);
-  const slow = performance.now();
-  const before = asked.ended.length;
-  await polled(() => asked.ended.length).toBeGreaterThan(before + 1);
-  expect(performance.now() - slow).toBeGreaterThan(30);
-  const quick = performance.now();
-  const wait2 = waiter.wait(second, 60_000).catch(() => undefined);
-  const then = asked.ended.length;
-  await polled(() => asked.ended.length).toBeGreaterThan(then + 2);
-  expect(performance.now() - quick).toBeLessThan(1_000);
-  waiter.close();
-  await Promise.all([wait, wait2]);
+it('asks less and less often, and at once for a new job', async () => {
+  vi.useFakeTimers();
+  try {
+    const polls: number[] = [];
+    const quiet: Pick<Broker, 'ended' | 'states'> = {
+      ended: async () => {
+        polls.push(performance.now());
+        return [];
+      },
+      states: async (ids) => ids.map(() => 'running' as const),
+    };
+    const timed = new ResultWaiter(async () => quiet as Broker);
+    const waits = [timed.wait('a', 60_000).catch(() => undefined)];
+    await vi.advanceTimersByTimeAsync(20_000);
+    const gaps = polls.slice(1).map((at, index) => at - (polls[index] as number));
+    expect(gaps[0]).toBeLessThanOrEqual(4);
+    expect(gaps.toSorted((a, b) => a - b)).toEqual(gaps);
+    expect(gaps.at(-1)).toBe(250);
+    const asked = polls.length;
+    waits.push(timed.wait('b', 60_000).catch(() => undefined));
+    await vi.advanceTimersByTimeAsync(2);
+    expect(polls.length).toBe(asked + 1);
+    timed.close();
+    await Promise.all(waits);
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 it('a job that is waited for again while its end is on the way does not stop the next wait', async () => {

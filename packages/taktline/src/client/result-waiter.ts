@@ -89,6 +89,7 @@ export class ResultWaiter {
     const ids = [...this.#waiting.keys()];
     const states = await broker.states(ids);
     const gone = ids.filter((_, index) => states[index] === undefined || states[index] === 'expired');
+    if (gone.length === 0) return;
     // A job can end between the two questions.
     for (const job of await broker.ended(gone)) this.#end(job.id, (entry) => entry.resolve(job));
     for (const id of gone) {

@@ -45,7 +45,7 @@ const secondLooksMs = [0, 15, 100];
 export class Fetcher {
   readonly #options: FetcherOptions;
   readonly #outgoing = new Outgoing();
-  readonly #throughput = new Throughput();
+  readonly #throughput: Throughput;
   #held: ClaimedJob[] = [];
   #worker = '';
   #inFlight = 0;
@@ -74,6 +74,7 @@ export class Fetcher {
 
   constructor(options: FetcherOptions) {
     this.#options = options;
+    this.#throughput = new Throughput(options.pool.slots);
   }
 
   /** Jobs that this worker holds: running, or waiting for a slot here. */

@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { Throughput } from './throughput.ts';
 
-function make() {
+function make(slots = 4) {
   const clock = { now: 0 };
-  const throughput = new Throughput(() => clock.now);
+  const throughput = new Throughput(slots, () => clock.now);
   /** Runs `count` jobs in a row that take `ms` each. */
   const run = (count: number, ms: number) => {
     throughput.busy();
@@ -48,6 +48,27 @@ it('falls at once, while the slow job still runs', () => {
   run(2_000, 0.5);
   clock.now += 1_000;
   expect(throughput.expected(20)).toBeLessThan(1);
+});
+
+it('falls as fast when the window of the slow job began with many fast ones', () => {
+  const { throughput, clock, run } = make();
+  run(5_000, 0.01);
+  // Less than a window's time: all of these stand in it.
+  run(300, 0.01);
+  clock.now += 500;
+  expect(throughput.expected(100)).toBeLessThanOrEqual(1);
+});
+
+it('keeps its figure for jobs that end in bursts, all slots at once', () => {
+  const { throughput, clock } = make(100);
+  throughput.busy();
+  for (let burst = 0; burst < 50; burst++) {
+    clock.now += 50;
+    for (let job = 0; job < 100; job++) throughput.finished();
+  }
+  clock.now += 49;
+  expect(throughput.expected(20)).toBeGreaterThan(20);
+  expect(throughput.expected(20)).toBeLessThan(50);
 });
 
 it('counts no idle time', () => {

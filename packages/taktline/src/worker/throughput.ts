@@ -10,18 +10,25 @@ const windowMs = 5;
 const weight = 0.3;
 
 export class Throughput {
+  readonly #slots: number;
   readonly #now: () => number;
   #perMs = 0;
   #jobs = 0;
   #since: number | undefined;
+  /** When the last job was finished, or the first one begun. */
+  #heard = 0;
 
-  constructor(now: () => number = () => performance.now()) {
+  /** @param slots jobs that run at once, at most */
+  constructor(slots: number, now: () => number = () => performance.now()) {
+    this.#slots = slots;
     this.#now = now;
   }
 
   /** Something runs from now on. */
   busy(): void {
-    this.#since ??= this.#now();
+    if (this.#since !== undefined) return;
+    this.#since = this.#now();
+    this.#heard = this.#since;
   }
 
   /** Nothing runs any more; idle time does not count. */
@@ -31,10 +38,12 @@ export class Throughput {
   }
 
   finished(): void {
+    const now = this.#now();
     this.#jobs += 1;
-    if (this.#jobs >= windowJobs && this.#since !== undefined && this.#now() - this.#since >= windowMs) {
+    this.#heard = now;
+    if (this.#jobs >= windowJobs && this.#since !== undefined && now - this.#since >= windowMs) {
       this.#close();
-      this.#since = this.#now();
+      this.#since = now;
     }
   }
 
@@ -45,9 +54,12 @@ export class Throughput {
 
   #rate(): number {
     if (this.#since === undefined) return this.#perMs;
-    const elapsed = this.#now() - this.#since;
-    // A window in which less has come than was expected speaks at once; one that is young says little.
-    return elapsed < windowMs ? this.#perMs : Math.min(this.#perMs, (this.#jobs + 1) / elapsed);
+    const now = this.#now();
+    const elapsed = now - this.#since;
+    // A window in which less has come than was expected speaks at once; one that is young says little. A window that began
+    // with many says little too: what runs now has been silent since, and if all of it ended this moment it came to this.
+    const silence = Math.max(windowMs, now - this.#heard);
+    return elapsed < windowMs ? this.#perMs : Math.min(this.#perMs, (this.#jobs + 1) / elapsed, (this.#slots + 1) / silence);
   }
 
   #close(): void {

@@ -1,6 +1,6 @@
 /** Topic: clocks. The broker's clock alone decides; a client whose own is an hour off, either way, changes nothing. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { waitFor } from '../support/wait-for.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { bury, end, ids, job, jobs, named, reschedule, TestWorker } from './test-worker.ts';
 
@@ -36,7 +36,7 @@ export function clocks(subject: Subject): void {
       ]);
       await worker.done(reschedule(now, 150));
       const taken = new Map<string, number>();
-      await waitFor(async () => {
+      await eventually(async () => {
         const claim = await worker.claim();
         for (const { id } of claim?.jobs ?? []) taken.set(id, claim?.claimedAt ?? 0);
         return taken.size >= 3;

@@ -1,7 +1,7 @@
 /** Topic: what people see. Counts, lists, workers, single jobs; and the purge of a queue. */
 import { describe, expect, it } from 'vitest';
 import type { ClaimedJob } from '../../src/broker/broker.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { bury, end, ids, job, jobs, past, release, reschedule, TestWorker } from './test-worker.ts';
 
@@ -49,7 +49,7 @@ export function countsAndLists(subject: Subject): void {
       const worker = await TestWorker.join(broker);
       await broker.enqueue([job('first'), job('later', { countdownMs: 3_600_000, queue: 'low' })]);
       const wait = async (name: string) => (await inspector.queues()).find((queue) => queue.name === name)?.oldestWaitMs;
-      await waitFor(async () => ((await wait('usual')) ?? 0) >= 80, 'time passes');
+      await eventually(async () => ((await wait('usual')) ?? 0) >= 80, 'time passes');
       expect(await wait('low')).toBeUndefined();
       await broker.enqueue([job('second')]);
       expect(await wait('usual')).toBeGreaterThanOrEqual(80);
@@ -116,7 +116,7 @@ export function countsAndLists(subject: Subject): void {
         dueAt: (scheduled?.enqueuedAt ?? 0) + 20,
         envelope,
       });
-      const claim = await waitFor(() => worker.claim(), 'it is due');
+      const claim = await eventually(() => worker.claim(), 'it is due');
       const common = { id: 'it', queue: 'usual', priority: 7, enqueuedAt: scheduled?.enqueuedAt, envelope };
       expect(await inspector.job('it')).toEqual({ ...common, state: 'running', claimedAt: claim.claimedAt, worker: 'the worker' });
       await worker.done(reschedule(claim.jobs[0] as ClaimedJob, 3_600_000));

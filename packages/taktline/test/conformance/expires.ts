@@ -1,11 +1,11 @@
 /** Topic: expires. A job that still waits when its time is over is not run any more; one that runs is left alone. */
 import { describe, expect, it } from 'vitest';
 import type { Broker, ClaimedJob } from '../../src/broker/broker.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { end, ids, job, named, release, reschedule, TestWorker } from './test-worker.ts';
 
-const expired = (broker: Broker, id: string) => waitFor(async () => (await broker.states([id]))[0] === 'expired', `${id} expires`);
+const expired = (broker: Broker, id: string) => eventually(async () => (await broker.states([id]))[0] === 'expired', `${id} expires`);
 
 export function expiry(subject: Subject): void {
   describe('expires', () => {
@@ -66,7 +66,7 @@ export function expiry(subject: Subject): void {
       await broker.enqueue([job('it', { expiresInMs: 300 })]);
       const [it] = await worker.take();
       const clock = async () => (await worker.claimOfNew(`clock-${Math.random()}`)).enqueuedAt;
-      await waitFor(async () => (await clock()) > (it?.expiresAt ?? 0), 'its time is over');
+      await eventually(async () => (await clock()) > (it?.expiresAt ?? 0), 'its time is over');
       while (await broker.tidy());
       expect(await broker.states(['it'])).toEqual(['running']);
       await worker.done(end(it as ClaimedJob, { result: '1' }));

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ClaimedJob, NewJob } from '../../src/broker/broker.ts';
 import { TaktlineError } from '../../src/support/taktline-error.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { bury, end, ids, job, jobs, named, numbers, past, TestWorker } from './test-worker.ts';
 
@@ -78,7 +78,7 @@ export function hostileInput(subject: Subject): void {
           const refusal = await refusalOf(broker.enqueue(batch));
           const taken: ClaimedJob[] = [];
           if (refusal === undefined) {
-            await waitFor(async () => taken.push(...(await worker.take())) === 3, `the jobs of ${name} come`);
+            await eventually(async () => taken.push(...(await worker.take())) === 3, `the jobs of ${name} come`);
             expect(ids(taken).toSorted(), name).toEqual(ids(batch).toSorted());
             expect(await broker.states([text]), name).toEqual(['running']);
             expect((await inspector.job(text))?.id, name).toBe(text);

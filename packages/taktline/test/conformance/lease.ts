@@ -1,7 +1,7 @@
 /** Topic: leases. What a worker holds is its own while its lease lives; then another one takes it over, exactly once. */
 import { describe, expect, it } from 'vitest';
 import type { Broker, Claim, ClaimedJob, HeartbeatLink, HeartbeatSpec } from '../../src/broker/broker.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { bury, end, ids, job, jobs, race, release, reschedule, TestWorker } from './test-worker.ts';
 
@@ -17,7 +17,7 @@ async function heartbeat(broker: Broker, worker: TestWorker, leaseMs: number): P
 /** Recovers until a call brings nothing and nobody is lost any more. */
 async function recoverAll(worker: TestWorker): Promise<Claim[]> {
   const all: Claim[] = [];
-  await waitFor(async () => {
+  await eventually(async () => {
     const claims = await worker.broker.recover(worker.id);
     all.push(...claims);
     return claims.length === 0 && !(await worker.broker.pulse(worker.id, ['usual'], [])).lostWorkers;
@@ -61,12 +61,12 @@ export function leases(subject: Subject): void {
         const claim = (await lost.claim({ limit: 4 })) as Claim;
         const [a, b, c, d] = claim.jobs as [ClaimedJob, ClaimedJob, ClaimedJob, ClaimedJob];
         await lost.done(end(b));
-        const pulse = await waitFor(async () => {
+        const pulse = await eventually(async () => {
           const told = await broker.pulse(other.id, ['usual'], []);
           return told.lostWorkers && told;
         }, 'the lease runs out');
         expect(pulse.alive).toBe(true);
-        const [taken, ...rest] = await waitFor(async () => {
+        const [taken, ...rest] = await eventually(async () => {
           const claims = await broker.recover(other.id);
           return claims.length > 0 && claims;
         }, 'the jobs are taken over');
@@ -138,7 +138,7 @@ export function leases(subject: Subject): void {
       const held = [...(await lost.takeAll({ limit: 3 })), ...(await lost.takeAll({ limit: 1 }))];
       expect(held).toHaveLength(430);
       const other = await TestWorker.join(broker);
-      const first = await waitFor(async () => {
+      const first = await eventually(async () => {
         const claims = await broker.recover(other.id);
         return claims.length > 0 && jobsOf(claims);
       }, 'the lease runs out');
@@ -159,7 +159,7 @@ export function leases(subject: Subject): void {
       await broker.enqueue(jobs(3));
       const claim = await first.claim();
       const second = await TestWorker.join(broker, { name: 'second', leaseMs: 60_000 });
-      const [taken] = await waitFor(async () => {
+      const [taken] = await eventually(async () => {
         const claims = await broker.recover(second.id);
         return claims.length > 0 && claims;
       }, 'the second takes over');

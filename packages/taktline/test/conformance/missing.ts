@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { ClaimedJob } from '../../src/broker/broker.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { end, ids, jobs, release, TestWorker } from './test-worker.ts';
 
@@ -37,7 +37,7 @@ export function missingClaims(subject: Subject): void {
       await lost.claimOfNew('it');
       await lost.leave();
       const worker = await TestWorker.join(broker);
-      const claims = await waitFor(async () => {
+      const claims = await eventually(async () => {
         const taken = await broker.recover(worker.id);
         return taken.length > 0 && taken;
       }, 'it is recovered');

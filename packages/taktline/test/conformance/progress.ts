@@ -33,8 +33,11 @@ export function progressing(subject: Subject): void {
         ],
       );
       expect(await told()).toEqual(['{"done":7}', 'null', awkward, undefined]);
+      // One job's progress leaves that of the others in its claim alone.
+      await broker.pulse(worker.id, ['usual'], [{ job: b, value: '"half"' }]);
+      expect(await told()).toEqual(['{"done":7}', '"half"', awkward, undefined]);
       await broker.pulse(worker.id, ['usual'], []);
-      expect(await told()).toEqual(['{"done":7}', 'null', awkward, undefined]);
+      expect(await told()).toEqual(['{"done":7}', '"half"', awkward, undefined]);
     });
 
     it('progress of a job that is settled, or that another worker holds, changes nothing', async () => {

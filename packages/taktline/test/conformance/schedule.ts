@@ -1,7 +1,7 @@
 /** Topic: schedule. A job with a countdown or an eta comes when it is due, never before, and the earliest due first. */
 import { describe, expect, it } from 'vitest';
 import type { ClaimedJob } from '../../src/broker/broker.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { end, ids, job, numbers, reschedule, TestWorker } from './test-worker.ts';
 
@@ -30,7 +30,7 @@ export function scheduling(subject: Subject): void {
       const worker = await TestWorker.join(broker);
       await broker.enqueue([job('eta', { eta: 1 }), job('past', { eta: 0 }), job('countdown', { countdownMs: 0 })]);
       const taken: ClaimedJob[] = [];
-      await waitFor(async () => taken.push(...(await worker.take())) === 3, 'they come');
+      await eventually(async () => taken.push(...(await worker.take())) === 3, 'they come');
       expect(ids(taken).toSorted()).toEqual(['countdown', 'eta', 'past']);
     });
 
@@ -80,7 +80,7 @@ export function scheduling(subject: Subject): void {
       await broker.enqueue([job('soon', { countdownMs: 50 })]);
       expect(await next()).toBeLessThanOrEqual(50);
       await broker.cancel(['later']);
-      await waitFor(async () => (await worker.take()).length === 1, 'the job comes');
+      await eventually(async () => (await worker.take()).length === 1, 'the job comes');
       expect(await next()).toBeUndefined();
     });
 
@@ -96,7 +96,7 @@ export function scheduling(subject: Subject): void {
       ]);
       // Nobody asks meanwhile, so that all have become due by the first claim.
       const since = performance.now();
-      await waitFor(async () => performance.now() - since > 100, 'time passes');
+      await eventually(async () => performance.now() - since > 100, 'time passes');
       expect(ids(await worker.takeAll())).toEqual(['urgent', 'waiting', 'job-1', 'job-5', 'job-3', 'job-2', 'job-0', 'job-4']);
     });
 
@@ -107,7 +107,7 @@ export function scheduling(subject: Subject): void {
       const it = await worker.claimOfNew('it');
       await worker.done(reschedule(it, 100));
       expect(await broker.states(['it'])).toEqual(['retrying']);
-      const claim = await waitFor(async () => worker.claim(), 'the retry comes');
+      const claim = await eventually(async () => worker.claim(), 'the retry comes');
       expect(ids(claim.jobs)).toEqual(['it']);
       const settledAfter = claim.claimedAt - it.enqueuedAt;
       expect(settledAfter).toBeGreaterThanOrEqual(100);
@@ -120,7 +120,7 @@ export function scheduling(subject: Subject): void {
       const { enqueuedAt: now } = await worker.claimOfNew('now');
       await broker.enqueue(Array.from({ length: 2_000 }, (_, index) => job(`job-${index}`, { eta: now + 500 })));
       const taken: string[] = [];
-      await waitFor(async () => {
+      await eventually(async () => {
         const got = await worker.take({ limit: 300 });
         taken.push(...ids(got));
         await worker.done(...got.map((one) => end(one, { keepMs: 0 })));

@@ -1,7 +1,7 @@
 /** Topic: settle. Each job of a claim is settled once, by the worker that holds the claim, in any order and company. */
 import { describe, expect, it } from 'vitest';
 import type { ClaimedJob, Settlement } from '../../src/broker/broker.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { bury, end, ids, job, jobs, numbers, past, release, reschedule, shuffled, TestWorker } from './test-worker.ts';
 
@@ -53,7 +53,7 @@ export function settling(subject: Subject): void {
       await broker.enqueue([job('it', { priority: 8 }), ...jobs(3)]);
       const [it] = await worker.take({ limit: 1 });
       await worker.done(reschedule(it as ClaimedJob, 1));
-      await waitFor(async () => (await worker.exchange([], { queues: ['low'] })).nextDueInMs === undefined, 'it is due');
+      await eventually(async () => (await worker.exchange([], { queues: ['low'] })).nextDueInMs === undefined, 'it is due');
       expect(ids(await worker.take())).toEqual(['it', 'job-0', 'job-1', 'job-2']);
     });
 

@@ -1,7 +1,7 @@
 /** Topic: upkeep. What has outlived its time is removed, in bounded steps, and nothing else. */
 import { describe, expect, it } from 'vitest';
 import type { Broker } from '../../src/broker/broker.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { bury, end, ids, job, jobs, named, TestWorker } from './test-worker.ts';
 
@@ -22,7 +22,7 @@ export function upkeep(subject: Subject): void {
       await worker.done(...taken.map((one, index) => end(one, { result: '1', keepMs: index < 2 ? 300 : 600_000 })));
       await tidyAll(broker);
       expect(await broker.ended(ids(taken))).toHaveLength(4);
-      const left = await waitFor(async () => {
+      const left = await eventually(async () => {
         await tidyAll(broker);
         const ended = await broker.ended(ids(taken));
         return ended.length < 4 && ended;
@@ -40,7 +40,7 @@ export function upkeep(subject: Subject): void {
       await worker.done(bury(await worker.claimOfNew('old')));
       await tidyAll(longer.broker);
       expect(await broker.states(['old'])).toEqual(['failed']);
-      await waitFor(async () => {
+      await eventually(async () => {
         await tidyAll(broker);
         return (await broker.states(['old']))[0] === undefined;
       }, 'the dead letter goes');
@@ -56,7 +56,7 @@ export function upkeep(subject: Subject): void {
       await broker.enqueue([job('short', named('print', 100)), job('long', named())]);
       await worker.done(...(await worker.take()).map((one) => end(one, { keepMs: 0 })));
       expect(await broker.enqueue([job('short', named('other'))])).toEqual(['conflict']);
-      await waitFor(async () => {
+      await eventually(async () => {
         await tidyAll(broker);
         return (await broker.enqueue([job('short', named('other'))]))[0] === 'created';
       }, 'the id is free');
@@ -87,7 +87,7 @@ export function upkeep(subject: Subject): void {
       const [broker] = brokers as [Broker];
       await broker.enqueue(jobs(500, 'late', { expiresInMs: 1 }));
       await broker.enqueue(jobs(500, 'stays'));
-      await waitFor(async () => {
+      await eventually(async () => {
         await Promise.all(brokers.map((one) => tidyAll(one)));
         return (await broker.ended(ids(jobs(500, 'late')))).length === 500;
       }, 'all have expired');

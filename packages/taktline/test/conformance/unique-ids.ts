@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Broker, ClaimedJob, NewJob } from '../../src/broker/broker.ts';
 import { newId } from '../../src/support/ids.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { bury, end, ids, job, jobs, named, numbers, race, release, reschedule, shuffled, TestWorker } from './test-worker.ts';
 
@@ -152,7 +152,7 @@ export function uniqueIds(subject: Subject): void {
           () => first.broker.enqueue([job(id, timed)]).catch(() => undefined),
           () => again.broker.enqueue([job(id, { ...timed, ...named() })]),
         );
-        const taken = await waitFor(async () => {
+        const taken = await eventually(async () => {
           const got = await worker.takeAll();
           return got.length > 0 && got;
         }, 'the job comes');
@@ -181,8 +181,8 @@ export function uniqueIds(subject: Subject): void {
       await broker.enqueue([job('gone', named('print', 1)), job('kept', named('print', 1)), job('long', named())]);
       const first = await worker.take();
       await worker.done(...first.map((one) => end(one, { keepMs: one.id === 'kept' ? 1 : 0 })));
-      await waitFor(async () => (await broker.enqueue([job('gone', named('other'))]))[0] === 'created', 'the id is free');
-      await waitFor(async () => (await broker.enqueue([job('kept', named('other'))]))[0] === 'created', 'the id is free');
+      await eventually(async () => (await broker.enqueue([job('gone', named('other'))]))[0] === 'created', 'the id is free');
+      await eventually(async () => (await broker.enqueue([job('kept', named('other'))]))[0] === 'created', 'the id is free');
       expect(await broker.enqueue([job('long', named())])).toEqual(['duplicate']);
       expect(ids(await worker.takeAll()).toSorted()).toEqual(['gone', 'kept']);
     });

@@ -1,7 +1,7 @@
 /** Topic: wake-ups. An idle worker hears of jobs, and a busy one of what is asked of it, without asking all the time. */
 import { describe, expect, it } from 'vitest';
 import type { Broker, ClaimedJob } from '../../src/broker/broker.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { bury, job, jobs, release, TestWorker } from './test-worker.ts';
 
@@ -28,7 +28,7 @@ export function wakeUps(subject: Subject): void {
         expect(await worker.claim({ idle: true })).toBeUndefined();
         const before = heard.jobs;
         await client.broker.enqueue([job(`job-${round}`)]);
-        await waitFor(async () => heard.jobs > before, 'the worker hears of it');
+        await eventually(async () => heard.jobs > before, 'the worker hears of it');
         expect(await worker.take({ idle: true })).toHaveLength(1);
       }
       await stop();
@@ -48,15 +48,15 @@ export function wakeUps(subject: Subject): void {
       let before = await asleep();
       await other.done(bury(b));
       await other.done(release(a));
-      await waitFor(async () => heard.jobs > before, 'the worker hears of the job that was handed back');
+      await eventually(async () => heard.jobs > before, 'the worker hears of the job that was handed back');
       expect(await worker.take({ idle: true })).toHaveLength(1);
       before = await asleep();
       await client.inspector.redrive({}, 1);
-      await waitFor(async () => heard.jobs > before, 'the worker hears of the dead letter');
+      await eventually(async () => heard.jobs > before, 'the worker hears of the dead letter');
       expect(await worker.take({ idle: true })).toHaveLength(1);
       before = await asleep();
       await client.broker.enqueue([job('later', { countdownMs: 3_600_000 })]);
-      await waitFor(async () => heard.jobs > before, 'the worker hears of the job to come');
+      await eventually(async () => heard.jobs > before, 'the worker hears of the job to come');
       expect((await worker.exchange([], { idle: true })).nextDueInMs).toBeLessThanOrEqual(3_600_000);
       await stop();
     });
@@ -69,10 +69,10 @@ export function wakeUps(subject: Subject): void {
       await worker.claimOfNew('it');
       await other.claimOfNew('other');
       expect(await client.broker.cancel(['it', 'unknown'])).toEqual(['asked', 'unknown']);
-      await waitFor(async () => heard.attention.length > 0, 'the worker hears of it');
+      await eventually(async () => heard.attention.length > 0, 'the worker hears of it');
       expect(heard.attention).toEqual([worker.id]);
       expect(await client.broker.cancel(['other', 'it'])).toEqual(['asked', 'asked']);
-      await waitFor(async () => heard.attention.length >= 3, 'both hear of it');
+      await eventually(async () => heard.attention.length >= 3, 'both hear of it');
       expect(new Set(heard.attention)).toEqual(new Set([worker.id, other.id]));
       await stop();
     });
@@ -88,7 +88,7 @@ export function wakeUps(subject: Subject): void {
       const before = [one, two, three, stranger].map(({ heard }) => heard.jobs);
       await worker.claim({ idle: true });
       await broker.enqueue([job('it')]);
-      await waitFor(async () => one.heard.jobs > (before[0] as number) && two.heard.jobs > (before[1] as number), 'both hear of it');
+      await eventually(async () => one.heard.jobs > (before[0] as number) && two.heard.jobs > (before[1] as number), 'both hear of it');
       expect([three.heard.jobs, stranger.heard.jobs]).toEqual(before.slice(2));
       await Promise.all([one.stop(), two.stop(), stranger.stop(), three.stop()]);
     });

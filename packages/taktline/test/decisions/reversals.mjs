@@ -132,8 +132,15 @@ export const reversals = [
   {
     decision: 'a slow job lowers what is held ahead while it still runs',
     file: 'dist/worker/throughput.js',
-    search: 'Math.min(this.#perMs, (this.#jobs + 1) / elapsed)',
+    search: 'Math.min(this.#perMs, (this.#jobs + 1) / elapsed, (this.#slots + 1) / silence)',
     replace: 'this.#perMs',
+    tests: 'src/worker/throughput.test.ts',
+  },
+  {
+    decision: 'and does so however many fast ones ended just before it',
+    file: 'dist/worker/throughput.js',
+    search: ', (this.#slots + 1) / silence',
+    replace: '',
     tests: 'src/worker/throughput.test.ts',
   },
   {
@@ -242,6 +249,14 @@ export const reversals = [
       "select t.q, (5::bigint << 56) | nextval('arrivals'), t.i, v_now, moment(t.x, v_now), t.e\n    from unnest(v_ids, v_envelopes, p_queues, p_priorities, p_expires)",
     tests: 'test/e2e/order.test.ts',
     only: 'queues go by their priority',
+  },
+  {
+    decision: 'an idle worker is woken by an enqueue, not by its poll',
+    file: `${migrations}/0002-functions.sql`,
+    search: 'idle := exists (select 1 from workers w where w.idle and w.expires_at > v_now);',
+    replace: 'idle := false;',
+    tests: 'test/e2e/enqueue.test.ts',
+    only: 'a worker that sleeps is woken',
   },
   {
     decision: 'a job whose time is over is not run',

@@ -1,4 +1,5 @@
 /** The ways to enqueue, and what is refused in the caller's process. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { harness } from '../support/harness.ts';
@@ -54,6 +55,17 @@ it('many calls of one turn are few round trips, and each has its own handle', as
   const handles = await Promise.all(Array.from({ length: 2_000 }, (_, n) => task.delay({ n })));
   expect(new Set(handles.map(({ id }) => id)).size).toBe(2_000);
   expect(await h.rows('ready')).toBe(2_000);
+});
+
+it('a worker that sleeps is woken by a job, however slow its poll', async () => {
+  const app = h.app();
+  const task = app.task({ name: 'n', queue: 'work', input, run: ({ n }) => n });
+  await h.work(app, { pollInterval: '1h' });
+  await (await task.delay({ n: 1 })).result();
+  await polled(() => h.rows('workers', 'idle')).toBe(1);
+  // It looks three times more, within an eighth of a second; nothing tells when that is over.
+  await sleep(400);
+  expect(await (await task.delay({ n: 2 })).result({ timeout: '30s' })).toBe(2);
 });
 
 describe('refused', () => {

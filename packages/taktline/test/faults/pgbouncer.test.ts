@@ -9,9 +9,9 @@ import { createApp } from '../../src/app/app.ts';
 import type { ClaimedJob, Settlement } from '../../src/broker/broker.ts';
 import { type OpenedBroker, openBroker } from '../../src/broker/open-broker.ts';
 import { silentLogger } from '../../src/support/logger.ts';
+import { eventually } from '../support/eventually.ts';
 import { OwnServer } from '../support/own-server.ts';
 import { PgBouncer, pgBouncerVersion } from '../support/pg-bouncer.ts';
-import { waitFor } from '../support/wait-for.ts';
 
 const version = pgBouncerVersion();
 const missing = 'PgBouncer is not on the PATH, so nothing was tried behind it; to mend that: apt-get install pgbouncer';
@@ -116,13 +116,13 @@ describe.skipIf(version === undefined)(version === undefined ? missing : `behind
     try {
       for (const n of [1, 2, 3]) expect(await (await double.delay({ n })).result({ timeout: '20s' })).toBe(n * 2);
       const stuck = await double.delay({ n: 13 });
-      await waitFor(async () => begun.includes(13), 'the job runs');
+      await eventually(async () => begun.includes(13), 'the job runs');
       expect(await stuck.cancel()).toBe('asked');
       await expect(stuck.result({ timeout: '20s' })).rejects.toMatchObject({ code: 'JOB_CANCELLED' });
       await bouncer.stop();
       await expect(double.delay({ n: 4 })).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE' });
       await bouncer.start();
-      const again = await waitFor(async () => double.delay({ n: 5 }).catch(() => undefined), 'the pooler is back');
+      const again = await eventually(async () => double.delay({ n: 5 }).catch(() => undefined), 'the pooler is back');
       expect(await again.result({ timeout: '20s' })).toBe(10);
     } finally {
       await app.close();

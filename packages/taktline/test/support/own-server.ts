@@ -12,7 +12,7 @@ import pg from 'pg';
 import { prepareBinaries, serverEnvironment } from '../../src/broker/embedded/server-binaries.ts';
 import { copiesFolder, createData, findServerFiles, type ServerFiles, serverUser } from '../../src/broker/embedded/server-files.ts';
 import { silentLogger } from '../../src/support/logger.ts';
-import { waitFor } from './wait-for.ts';
+import { eventually } from './eventually.ts';
 
 export interface OwnServerOptions {
   /** As for joinEmbedded. Default: the installed ones. */
@@ -84,7 +84,7 @@ export class OwnServer {
       said = (said + chunk.toString()).slice(-5_000);
     });
     this.#process = child;
-    await waitFor(async () => {
+    await eventually(async () => {
       if (child.exitCode !== null) throw new Error(`the server ended:\n${said}`);
       const client = new pg.Client({ connectionString: this.url(), connectionTimeoutMillis: 5_000 });
       client.on('error', () => undefined);

@@ -5,8 +5,8 @@ import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { eventually } from './eventually.ts';
 import { freePort, type OwnServer } from './own-server.ts';
-import { waitFor } from './wait-for.ts';
 
 /** Its version, or undefined where it is not installed. */
 export function pgBouncerVersion(): string | undefined {
@@ -77,7 +77,7 @@ export class PgBouncer {
       said = (said + chunk.toString()).slice(-5_000);
     });
     this.#process = child;
-    await waitFor(async () => {
+    await eventually(async () => {
       if (child.exitCode !== null) throw new Error(`pgbouncer ended:\n${said}`);
       const client = new pg.Client({ connectionString: this.url, connectionTimeoutMillis: 5_000 });
       client.on('error', () => undefined);

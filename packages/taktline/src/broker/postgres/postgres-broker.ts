@@ -1,9 +1,7 @@
 /**
  * The Postgres implementation of the broker contract. Each hot verb is one function in the database (migrations/), so
- * one statement and one round trip; this file packs batches into its arguments and reads the reply. Lists of texts
- * travel joined by the record separator: splitting one long text costs less than parsing an array on either side.
+ * one statement and one round trip; how batches become its arguments is in wire.ts and packed-settlements.ts.
  */
-import { TaktlineError } from '../../support/taktline-error.ts';
 import type {
   Broker,
   CancelReply,
@@ -21,14 +19,16 @@ import type {
   WakeListener,
   WorkerDescription,
 } from '../broker.ts';
+import { type ClaimRow, freshClaim, type StoredClaimRow, storedClaim } from './claim-rows.ts';
 import { Connection } from './connection.ts';
 import { Listener } from './listener.ts';
-import { laneNamed, laneNumber, QueueCursor } from './queue-cursor.ts';
+import { packSettlements } from './packed-settlements.ts';
+import { laneNumber, QueueCursor } from './queue-cursor.ts';
 import { QueueTable } from './queue-table.ts';
 import { migrate, requireSchema } from './schema.ts';
 import { type Statements, statements } from './statements.ts';
+import { array, dueOf, join, moment } from './wire.ts';
 
-const separator = '\x1e';
 /** A claim takes no more than this; one larger job still fits. */
 const claimBytes = 4 * 1024 * 1024;
 
@@ -128,7 +128,7 @@ export class PostgresBroker implements Broker {
   async exchange(worker: string, settlements: readonly Settlement[], request: ClaimRequest | undefined): Promise<ExchangeReply> {
     // As it is when the worker calls: what it asks later with missing() outdates this exchange.
     const epoch = this.#epochs.get(worker) ?? 0;
-    const settling = await this.#pack(settlements);
+    const settling = await packSettlements(settlements, this.queues);
     for (const { queue, rank } of settling.handedBack) this.#cursor.handedBack(queue, rank);
     const look =
       request === undefined ? undefined : this.#cursor.look(await this.queues.numbers(request.queues), request.lane, request.lowestFirst);
@@ -153,7 +153,7 @@ export class PostgresBroker implements Broker {
     if (reply.idle === true) this.#wake('j');
     return {
       accepted: settling.accepted(reply.accepted ?? []),
-      claim: reply.claim === null ? undefined : await this.#claim(reply as ClaimRow, request?.lane ?? 'usual'),
+      claim: reply.claim === null ? undefined : await freshClaim(reply as ClaimRow, request?.lane ?? 'usual', this.queues),
       nextDueInMs: reply.next_due === null ? undefined : Math.max(0, Number(reply.next_due) - Number(reply.now)),
       more: reply.taken > 0 && reply.claim === null,
     };
@@ -189,12 +189,12 @@ export class PostgresBroker implements Broker {
     const epoch = (this.#epochs.get(worker) ?? 0) + 1;
     this.#epochs.set(worker, epoch);
     const rows = await this.connection.query<StoredClaimRow>(this.statements.missing, [worker, array(known), epoch]);
-    return Promise.all(rows.map((row) => this.#storedClaim(row)));
+    return Promise.all(rows.map((row) => storedClaim(row, this.queues)));
   }
 
   async recover(worker: string): Promise<readonly Claim[]> {
     const rows = await this.connection.query<StoredClaimRow>(this.statements.recover, [worker]);
-    return Promise.all(rows.map((row) => this.#storedClaim(row)));
+    return Promise.all(rows.map((row) => storedClaim(row, this.queues)));
   }
 
   async tidy(): Promise<boolean> {
@@ -298,106 +298,6 @@ export class PostgresBroker implements Broker {
         this.#wake(payload);
       });
   }
-
-  async #pack(settlements: readonly Settlement[]): Promise<PackedSettlements> {
-    if (settlements.length === 0) return nothingSettled;
-    const claims = new Map<string, { readonly at: number; readonly bits: string[] }>();
-    const once: Settlement[] = [];
-    for (const settlement of settlements) {
-      const { job } = settlement;
-      let entry = claims.get(job.claim);
-      if (entry === undefined) {
-        entry = { at: claims.size + 1, bits: [] };
-        claims.set(job.claim, entry);
-      }
-      // A job that stands twice in a batch is settled by the first.
-      if (entry.bits[job.position] === '1') continue;
-      while (entry.bits.length <= job.position) entry.bits.push('0');
-      entry.bits[job.position] = '1';
-      once.push(settlement);
-    }
-    const first = new Set(once);
-    const atOf = (job: ClaimedJob) => (claims.get(job.claim) as { at: number }).at;
-    const ends = once.filter((settlement) => settlement.kind === 'end');
-    const moves = once.filter((settlement) => settlement.kind !== 'end');
-    const kept = ends.filter((settlement) => settlement.keepMs > 0);
-    const queueNumbers = await this.queues.numbers(kept.map(({ job }) => job.queue));
-    const moveQueues = await this.queues.numbers(moves.map(({ job }) => job.queue));
-    const packed = moves.map((move, index) => packMove(move, atOf(move.job), moveQueues[index] as number));
-    return {
-      values: [
-        array([...claims.keys()]),
-        array([...claims.values()].map(({ bits }) => bits.join(''))),
-        ...(kept.length === 0
-          ? [null, null, null, null, null, null, null, null, null]
-          : [
-              array(kept.map(({ job }) => atOf(job))),
-              array(kept.map(({ job }) => job.position)),
-              join(kept, ({ job }) => job.id),
-              kept.map(({ state }) => (state === 'succeeded' ? 's' : 'c')).join(''),
-              array(queueNumbers),
-              array(kept.map(({ job }) => job.enqueuedAt)),
-              array(kept.map(({ keepMs }) => keepMs)),
-              join(kept, ({ result }) => result ?? ''),
-              kept.some(({ past }) => past !== undefined) ? join(kept, ({ past }) => past ?? '') : null,
-            ]),
-        packed.length === 0 ? null : JSON.stringify(packed),
-      ],
-      accepted: (masks) =>
-        settlements.map((settlement) => first.has(settlement) && masks[atOf(settlement.job) - 1]?.[settlement.job.position] === '1'),
-      handedBack: moves.flatMap((move, index) =>
-        move.kind === 'release' && move.lane === 'usual' ? [{ queue: moveQueues[index] as number, rank: move.job.rank }] : [],
-      ),
-    };
-  }
-
-  async #storedClaim(row: StoredClaimRow): Promise<Claim> {
-    const claim = await this.#claim({ ...row, claim: row.id, now: row.claimed_at }, laneNamed(row.lane));
-    const lost = row.lost === null ? undefined : (JSON.parse(row.lost) as { worker: string; at: number; open: number });
-    return {
-      ...claim,
-      jobs: claim.jobs.filter((job) => row.open[job.position] === '1'),
-      ...(lost === undefined ? {} : { lost: { worker: lost.worker, claimedAt: Number(row.claimed_at), lostAt: lost.at, open: lost.open } }),
-    };
-  }
-
-  async #claim(row: ClaimRow, lane: Claim['lane']): Promise<Claim> {
-    const ids = row.ids.split(separator);
-    const envelopes = row.envelopes.split(separator);
-    const pasts = row.pasts?.split(separator);
-    const ranks = row.ranks.split(separator);
-    const enqueued = row.enqueued.split(separator);
-    const expires = row.expires?.split(separator);
-    const queues = await this.queues.names(row.queues.split(separator));
-    const jobs: ClaimedJob[] = [];
-    for (let position = 0; position < ids.length; position++) {
-      jobs.push({
-        claim: row.claim,
-        lane,
-        position,
-        id: ids[position] as string,
-        queue: queues[position] as string,
-        envelope: envelopes[position] as string,
-        past: pasts?.[position] || undefined,
-        enqueuedAt: Number(enqueued[position]),
-        rank: ranks[position] as string,
-        expiresAt: expires?.[position] ? Number(expires[position]) : undefined,
-      });
-    }
-    return { id: row.claim, lane, claimedAt: Number(row.now), jobs };
-  }
-}
-
-interface ClaimRow {
-  readonly claim: string;
-  readonly now: string;
-  readonly ids: string;
-  readonly envelopes: string;
-  readonly pasts: string | null;
-  readonly queues: string;
-  readonly ranks: string;
-  readonly enqueued: string;
-  readonly expires: string | null;
 }
 
 type ExchangeRow = Record<string, unknown> &
@@ -412,24 +312,6 @@ type ExchangeRow = Record<string, unknown> &
     readonly idle: boolean | null;
   };
 
-type StoredClaimRow = Record<string, unknown> &
-  Omit<ClaimRow, 'claim' | 'now'> & {
-    readonly id: string;
-    readonly claimed_at: string;
-    readonly lane: number;
-    readonly open: string;
-    readonly lost: string | null;
-  };
-
-interface PackedSettlements {
-  /** The third to the fourteenth argument of exchange(). */
-  readonly values: readonly unknown[];
-  accepted(masks: readonly string[]): readonly boolean[];
-  /** Places in queues to which jobs go back. */
-  readonly handedBack: readonly { readonly queue: number; readonly rank: string }[];
-}
-
-const nothingSettled: PackedSettlements = { values: Array.from({ length: 12 }, () => null), accepted: () => [], handedBack: [] };
 const replies: readonly EnqueueReply[] = ['created', 'duplicate', 'conflict'];
 const cancelReplies = new Map<string, CancelReply>([
   ['d', 'done'],
@@ -441,54 +323,3 @@ const endedStates = new Map<string, EndedJob['state']>([
   ['c', 'cancelled'],
   ['x', 'expired'],
 ]);
-
-function packMove(settlement: Exclude<Settlement, { kind: 'end' }>, at: number, queue: number): Record<string, unknown> {
-  const { job, kind } = settlement;
-  const past = settlement.past ?? job.past;
-  if (past?.includes(separator) === true) throw new TaktlineError('INVALID_INPUT', 'a past holds the record separator');
-  return {
-    at,
-    position: job.position,
-    kind,
-    id: job.id,
-    queue,
-    rank: job.rank,
-    enqueued: job.enqueuedAt,
-    envelope: job.envelope,
-    past,
-    ...(kind === 'bury' ? {} : { expires: job.expiresAt }),
-    ...(kind === 'release' ? { lane: laneNumber(settlement.lane) } : {}),
-    ...(kind === 'reschedule' ? { delay: settlement.delayMs } : {}),
-    // A dead letter is the last resort: what it says must not keep it from being stored.
-    ...(kind === 'bury' ? { task: storable(settlement.task), code: storable(settlement.code), message: storable(settlement.message) } : {}),
-  };
-}
-
-/** Without what Postgres takes into no text: NUL, and half of a surrogate pair. */
-function storable(text: string): string {
-  return text.toWellFormed().replaceAll('\0', '\ufffd');
-}
-
-function join<Item>(items: readonly Item[], text: (item: Item) => string): string {
-  let joined = '';
-  for (let index = 0; index < items.length; index++) joined += (index === 0 ? '' : separator) + text(items[index] as Item);
-  // On its way it would become another character, and an id another id.
-  if (!joined.isWellFormed()) throw new TaktlineError('INVALID_INPUT', 'a text holds half of a surrogate pair');
-  return joined;
-}
-
-/** An array literal of numbers, bit strings or nulls, none of which needs quotes. */
-function array(values: readonly (number | bigint | string | null)[]): string {
-  return `{${values.map((value) => value ?? 'null').join(',')}}`;
-}
-
-/** When a job is due, for moment(); null for at once. */
-function dueOf(job: NewJob): number | null {
-  return moment(job.eta, job.countdownMs === 0 ? undefined : job.countdownMs);
-}
-
-/** A time, or a distance from now as a negative number; see moment() in migrations/0002-functions.sql. */
-function moment(at: number | undefined, inMs: number | undefined): number | null {
-  if (at !== undefined) return Math.max(0, at);
-  return inMs === undefined ? null : -inMs;
-}

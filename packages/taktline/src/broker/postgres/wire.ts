@@ -1,0 +1,33 @@
+/**
+ * How batches travel to Postgres: lists of texts joined by the record separator, since splitting one long text costs less
+ * than parsing an array on either side; lists of numbers as array literals; times as migrations/0002-functions.sql has them.
+ */
+import { TaktlineError } from '../../support/taktline-error.ts';
+import type { NewJob } from '../broker.ts';
+
+export const separator = '\x1e';
+
+/** @throws TaktlineError `INVALID_INPUT` for what would not arrive as it is */
+export function join<Item>(items: readonly Item[], text: (item: Item) => string): string {
+  let joined = '';
+  for (let index = 0; index < items.length; index++) joined += (index === 0 ? '' : separator) + text(items[index] as Item);
+  // On its way it would become another character, and an id another id.
+  if (!joined.isWellFormed()) throw new TaktlineError('INVALID_INPUT', 'a text holds half of a surrogate pair');
+  return joined;
+}
+
+/** An array literal of numbers, bit strings or nulls, none of which needs quotes. */
+export function array(values: readonly (number | bigint | string | null)[]): string {
+  return `{${values.map((value) => value ?? 'null').join(',')}}`;
+}
+
+/** When a job is due, for moment(); null for at once. */
+export function dueOf(job: NewJob): number | null {
+  return moment(job.eta, job.countdownMs === 0 ? undefined : job.countdownMs);
+}
+
+/** A time, or a distance from now as a negative number; see moment() in migrations/0002-functions.sql. */
+export function moment(at: number | undefined, inMs: number | undefined): number | null {
+  if (at !== undefined) return Math.max(0, at);
+  return inMs === undefined ? null : -inMs;
+}
