@@ -33,9 +33,9 @@ export async function open(url) {
     },
     sql: {
       left: 'select exists (select 1 from taktline.claims) or exists (select 1 from taktline.ready) or exists (select 1 from taktline.scheduled)',
-      waiting: 'select count(*) from taktline.ready',
-      done: "select count(*) from taktline.ended where state = 's'",
-      kept: `select count(*) from taktline.ended where result::jsonb = '{"ok": true}'`,
+      waiting: 'select coalesce(sum(size), 0) from taktline.ready',
+      done: "select coalesce(sum(size), 0) from taktline.ended where state = 's'",
+      kept: `select count(*) from taktline.ended, string_to_table(results, E'\\x1e') as r where r::jsonb = '{"ok": true}'`,
     },
     close: () => app.close(),
   };

@@ -37,7 +37,7 @@ async function allDie(): Promise<void> {
   await space.query(
     `with gone as (delete from $ns.ready returning *)
      insert into $ns.dead (id, queue, priority, task, code, message, enqueued_at, died_at, envelope, past)
-     select id, queue, 5, 'x', 'E', 'm', enqueued_at, $ns.now_ms(), envelope, past from gone`,
+     select id, queue, 5, 'x', 'E', 'm', enqueued_at, $ns.now_ms(), envelopes, past from gone`,
   );
 }
 

@@ -104,7 +104,7 @@ export type Settlement =
 export interface ClaimRequest {
   /** In the order in which they are to be looked through. */
   readonly queues: readonly string[];
-  /** Jobs wanted at most. */
+  /** Jobs wanted at most. Of 128 or more, half may come though more wait, to spare the broker work. */
   readonly limit: number;
   readonly lane: Lane;
   /** Look from the last queue and the lowest priority upwards, so that they move too (ageing). */

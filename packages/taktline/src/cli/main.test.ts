@@ -170,7 +170,7 @@ it('Ctrl-C ends a command that waits, with 130', async () => {
   const waiting = shell.start(['result', await shell.call('mail.send', { to: 'a' })]);
   // It has found the job and asks for its end: the second statement of its connection.
   const asks = () =>
-    shell.space.query(`select 1 from pg_stat_activity where application_name = $1 and query like '%.ended where%'`, [
+    shell.space.query(`select 1 from pg_stat_activity where application_name = $1 and query like '%.ended_jobs(%'`, [
       `taktline ${shell.space.name}`,
     ]);
   await polled(asks).not.toEqual([]);

@@ -73,7 +73,7 @@ it.each(['SIGTERM', 'SIGINT'] as const)('%s lets what runs come to its end, and 
   cli.process.kill(signal);
   await cli.said(/^stopping: 1 job runs/m);
   expect(await cli.ended).toMatchObject({ code: 0, stdout: '' });
-  const [ended] = await shell.space.query('select result from $ns.ended where id = $1', [id]);
+  const [ended] = await shell.space.query('select result from $ended where id = $1', [id]);
   expect(ended).toEqual({ result: '"slept"' });
   expect(await stateOf(waiting)).toEqual({ waiting: 1, claims: 0, workers: 0 });
 });

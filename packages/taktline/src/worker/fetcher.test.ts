@@ -133,7 +133,7 @@ async function enqueue(count: number, more: Partial<NewJob> = {}): Promise<strin
 
 async function counts() {
   const [row] = await space.query<{ ready: string; open: string; done: string; dead: string }>(
-    `select (select count(*) from $ns.ready) as ready, (select count(*) from $ns.ended) as done, (select count(*) from $ns.dead) as dead,
+    `select (select coalesce(sum(size), 0) from $ns.ready) as ready, (select count(*) from $ended) as done, (select count(*) from $ns.dead) as dead,
        (select coalesce(sum(length(replace(open::text, '0', ''))), 0) from $ns.claims) as open`,
   );
   return { ready: Number(row?.ready), open: Number(row?.open), done: Number(row?.done), dead: Number(row?.dead) };

@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ClaimedJob, Lane, NewJob, Settlement } from '../../src/broker/broker.ts';
+import { newId } from '../../src/support/ids.ts';
 import { compare, Model } from './model.ts';
 import type { Instance, Subject } from './subject.ts';
 import { bury, end, ids, job, release, reschedule, TestWorker } from './test-worker.ts';
@@ -48,16 +49,24 @@ type Deed =
   | { readonly does: 'redrive' | 'discard'; readonly limit: number }
   | { readonly does: 'tidy' };
 
-const newJobs = fc.array(
-  fc.record({
-    id: fc.nat({ max: 11 }),
-    print: fc.nat({ max: 5 }).map((value) => (value === 0 ? 1 : 0)),
-    queue: fc.nat({ max: 2 }),
-    priority: fc.constantFrom(2, 5, 9),
-    later: fc.nat({ max: 7 }).map((value) => value === 0),
-    plain: fc.boolean(),
-  }),
-  { minLength: 1, maxLength: 5 },
+const newJob = fc.record({
+  id: fc.nat({ max: 11 }),
+  print: fc.nat({ max: 5 }).map((value) => (value === 0 ? 1 : 0)),
+  queue: fc.nat({ max: 2 }),
+  priority: fc.constantFrom(2, 5, 9),
+  later: fc.nat({ max: 7 }).map((value) => value === 0),
+  plain: fc.boolean(),
+});
+
+/** A few, or as many alike ones without ids of their own as make a pack. */
+const newJobs = fc.oneof(
+  { weight: 3, arbitrary: fc.array(newJob, { minLength: 1, maxLength: 5 }) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(newJob, fc.integer({ min: 8, max: 14 }))
+      .map(([one, count]) => Array.from({ length: count }, () => ({ ...one, plain: true, later: false }))),
+  },
 );
 
 const deed: fc.Arbitrary<Deed> = fc.oneof(
@@ -103,7 +112,6 @@ class World {
   readonly #lost: TestWorker[] = [];
   /** Every job as it was ever handed out. */
   readonly #handedOut: ClaimedJob[] = [];
-  #plain = 0;
 
   private constructor(instances: readonly Instance[]) {
     this.#instances = instances;
@@ -226,8 +234,7 @@ class World {
 
   async #enqueue(wanted: Extract<Deed, { does: 'enqueue' }>['jobs']): Promise<void> {
     const batch = wanted.map(({ id, print, queue, priority, later, plain }): NewJob => {
-      if (plain) this.#plain += 1;
-      return job(plain ? `plain-${this.#plain}` : `named-${id}`, {
+      return job(plain ? newId() : `named-${id}`, {
         queue: allQueues[queue] as string,
         priority,
         ...(later ? { countdownMs: 3_600_000 } : {}),

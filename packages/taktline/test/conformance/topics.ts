@@ -13,6 +13,7 @@ import { missingClaims } from './missing.ts';
 import { namespaces } from './namespaces.ts';
 import { opening } from './opening.ts';
 import { outages } from './outage.ts';
+import { packing } from './packs.ts';
 import { progressing } from './progress.ts';
 import { scheduling } from './schedule.ts';
 import { settling } from './settle.ts';
@@ -29,6 +30,7 @@ export const topics: readonly ((subject: Subject) => void)[] = [
   expiry,
   claiming,
   settling,
+  packing,
   leases,
   missingClaims,
   cancelling,

@@ -53,7 +53,7 @@ export const reversals = [
   },
   {
     decision: 'a job that is retried goes behind those that wait',
-    file: `${migrations}/0002-functions.sql`,
+    file: `${migrations}/0003-transitions.sql`,
     search: "else (r.rank & (15::bigint << 56)) | nextval('arrivals') end",
     replace: 'else r.rank end',
     tests: 'test/e2e/retries.test.ts',
@@ -242,7 +242,7 @@ export const reversals = [
   // Order, time and ends in the broker.
   {
     decision: 'the priority of a job stands above its arrival',
-    file: `${migrations}/0002-functions.sql`,
+    file: `${migrations}/0003-transitions.sql`,
     search:
       "select t.q, ((10 - t.p)::bigint << 56) | nextval('arrivals'), t.i, v_now, moment(t.x, v_now), t.e\n    from unnest(v_ids, v_envelopes, p_queues, p_priorities, p_expires)",
     replace:
@@ -252,7 +252,7 @@ export const reversals = [
   },
   {
     decision: 'an idle worker is woken by an enqueue, not by its poll',
-    file: `${migrations}/0002-functions.sql`,
+    file: `${migrations}/0003-transitions.sql`,
     search: 'idle := exists (select 1 from workers w where w.idle and w.expires_at > v_now);',
     replace: 'idle := false;',
     tests: 'test/e2e/enqueue.test.ts',
@@ -260,7 +260,7 @@ export const reversals = [
   },
   {
     decision: 'a job whose time is over is not run',
-    file: `${migrations}/0002-functions.sql`,
+    file: `${migrations}/0003-transitions.sql`,
     search: 'where got.expires_at is null or got.expires_at > v_now order by got.rank',
     replace: 'order by got.rank',
     tests: 'test/e2e/schedule.test.ts',
@@ -268,7 +268,7 @@ export const reversals = [
   },
   {
     decision: 'a job whose cancellation was asked for does not go back',
-    file: `${migrations}/0002-functions.sql`,
+    file: `${migrations}/0003-transitions.sql`,
     search: 'elsif r.cancelled then',
     replace: 'elsif false then',
     tests: 'test/e2e/cancel.test.ts',

@@ -55,7 +55,7 @@ it('a worker frozen beyond its lease settles nothing when it wakes, joins again,
 
   const rescuer = await h.work(app, { lease: '1s', concurrency: 20 });
   await Promise.all(handles.map((handle) => handle.result()));
-  const ended = () => h.space.query('select id, state, result, past, finished_at from $ns.ended order by id');
+  const ended = () => h.space.query('select id, state, result, past, finished_at from $ended order by id');
   const atRest = await ended();
   expect(atRest).toHaveLength(60);
 

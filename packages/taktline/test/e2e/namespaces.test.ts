@@ -52,6 +52,7 @@ it('apps that start on an empty namespace at once make its schema once', async (
     { version: 1 },
     { version: 2 },
     { version: 3 },
+    { version: 4 },
   ]);
 });
 

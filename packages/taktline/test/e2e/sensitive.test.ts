@@ -78,9 +78,7 @@ it('wherever the task quotes them', async () => {
   expect(h.log.raw.join('')).not.toMatch(shown);
   expect(h.log.raw.length).toBeGreaterThanOrEqual(12);
   // What the broker keeps beside the envelope is masked as well.
-  const stored = await h.space.query(
-    'select past, message, code, task from $ns.dead union all select past, null, null, null from $ns.ended',
-  );
+  const stored = await h.space.query('select past, message, code, task from $ns.dead union all select past, null, null, null from $ended');
   expect(JSON.stringify(stored)).not.toMatch(shown);
   // What is not sensitive can still be read.
   expect(items[0]).toMatchObject({

@@ -61,7 +61,7 @@ it('while others that it knows are run', async () => {
 /** No app would enqueue these: they are forged in the table. */
 async function forge(id: string, envelope: string): Promise<void> {
   await h.space.query(
-    `insert into $ns.ready (queue, rank, id, enqueued_at, envelope) select id, nextval('$ns.arrivals'), $1, 1, $2 from $ns.queues where name = 'work'`,
+    `insert into $ns.ready (queue, rank, id, enqueued_at, envelopes) select id, nextval('$ns.arrivals'), $1, 1, $2 from $ns.queues where name = 'work'`,
     [id, envelope],
   );
 }

@@ -41,13 +41,13 @@ function client() {
 /** What is left to do, by where it stands. */
 async function left(): Promise<number> {
   const [row] = await space.query<{ n: string }>(
-    'select (select count(*) from $ns.ready) + (select count(*) from $ns.scheduled) + (select count(*) from $ns.claims) as n',
+    'select (select coalesce(sum(size), 0) from $ns.ready) + (select count(*) from $ns.scheduled) + (select count(*) from $ns.claims) as n',
   );
   return Number(row?.n);
 }
 
 async function count(table: 'ended' | 'dead', where = 'true'): Promise<number> {
-  const [row] = await space.query<{ n: string }>(`select count(*) as n from $ns.${table} where ${where}`);
+  const [row] = await space.query<{ n: string }>(`select count(*) as n from ${table === 'ended' ? '$ended' : '$ns.dead'} where ${where}`);
   return Number(row?.n);
 }
 
@@ -99,7 +99,7 @@ it('a worker that holds 1,000 of 20,000 jobs is killed five times: none is lost,
   expect(await count('ended', `state = 's'`)).toBe(20_000);
   expect(await count('ended', `result = '"from the dead"'`)).toBe(0);
   expect(await count('dead')).toBe(0);
-  const [lossy] = await space.query<{ n: string }>(`select count(*) as n from $ns.ended where past::json ->> 'losses' <> '0'`);
+  const [lossy] = await space.query<{ n: string }>(`select count(*) as n from $ended where past::json ->> 'losses' <> '0'`);
   expect(Number(lossy?.n)).toBeGreaterThanOrEqual(1_000);
   last.kill('SIGTERM');
   expect(await last.exited).toEqual({ code: 0, signal: null });

@@ -46,9 +46,11 @@ export class Harness {
     return child;
   }
 
-  /** How many rows a table of the broker has. */
+  /** How many jobs, or other things, a table of the broker holds. */
   async rows(table: 'ready' | 'scheduled' | 'claims' | 'ended' | 'dead' | 'workers' | 'ids', where = 'true'): Promise<number> {
-    const [row] = await this.space.query<{ n: string }>(`select count(*) as n from $ns.${table} where ${where}`);
+    const [row] = await this.space.query<{ n: string }>(
+      `select ${table === 'ready' || table === 'ended' ? 'coalesce(sum(size), 0)' : 'count(*)'} as n from $ns.${table} where ${where}`,
+    );
     return Number(row?.n);
   }
 

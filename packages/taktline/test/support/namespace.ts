@@ -5,9 +5,13 @@ import pg from 'pg';
 export interface TestNamespace {
   readonly url: string;
   readonly name: string;
+  /** `$ns` stands for the schema, `$ended` for its ended jobs, a row each. */
   query<Row extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<Row[]>;
   drop(): Promise<void>;
 }
+
+const eachEnded = String.raw`(select m.id, e.state, e.finished_at, nullif(m.result, '') as result, nullif(m.past, '') as past from $ns.ended e,
+  rows from (string_to_table(coalesce(e.ids, e.id), E'\x1e'), string_to_table(e.results, E'\x1e'), string_to_table(e.pasts, E'\x1e')) as m(id, result, past)) as ended`;
 
 export async function testNamespace(): Promise<TestNamespace> {
   const url = process.env['TAKTLINE_TEST_POSTGRES'];
@@ -18,7 +22,8 @@ export async function testNamespace(): Promise<TestNamespace> {
   return {
     url,
     name,
-    query: async (text, values = []) => (await client.query(text.replaceAll('$ns', `"${name}"`), [...values])).rows,
+    query: async (text, values = []) =>
+      (await client.query(text.replaceAll('$ended', eachEnded).replaceAll('$ns', `"${name}"`), [...values])).rows,
     drop: async () => {
       await client.query(`drop schema if exists "${name}" cascade`);
       await client.end();

@@ -1,4 +1,4 @@
-/** Rows of claims, whose lists of jobs lie in one text a column, as claims of the contract. */
+/** Rows of claims, whose jobs lie in lists, one text a column, as claims of the contract. */
 import type { Claim, ClaimedJob, Lane } from '../broker.ts';
 import { laneNamed } from './queue-cursor.ts';
 import type { QueueTable } from './queue-table.ts';
@@ -7,13 +7,10 @@ import { separator } from './wire.ts';
 export interface ClaimRow {
   readonly claim: string;
   readonly now: string;
+  readonly runs: string;
   readonly ids: string;
   readonly envelopes: string;
   readonly pasts: string | null;
-  readonly queues: string;
-  readonly ranks: string;
-  readonly enqueued: string;
-  readonly expires: string | null;
 }
 
 export type StoredClaimRow = Record<string, unknown> &
@@ -41,24 +38,38 @@ export async function freshClaim(row: ClaimRow, lane: Lane, queues: QueueTable):
   const ids = row.ids.split(separator);
   const envelopes = row.envelopes.split(separator);
   const pasts = row.pasts?.split(separator);
-  const ranks = row.ranks.split(separator);
-  const enqueued = row.enqueued.split(separator);
-  const expires = row.expires?.split(separator);
-  const names = await queues.names(row.queues.split(separator));
+  const runs = row.runs
+    .split(';')
+    .map((run) => run.split(',') as [size: string, queue: string, rank: string, enqueued: string, expires?: string]);
+  const names = await queues.names(runs.map(([, queue]) => queue));
   const jobs: ClaimedJob[] = [];
-  for (let position = 0; position < ids.length; position++) {
-    jobs.push({
-      claim: row.claim,
-      lane,
-      position,
-      id: ids[position] as string,
-      queue: names[position] as string,
-      envelope: envelopes[position] as string,
-      past: pasts?.[position] || undefined,
-      enqueuedAt: Number(enqueued[position]),
-      rank: ranks[position] as string,
-      expiresAt: expires?.[position] ? Number(expires[position]) : undefined,
-    });
+  for (const [index, [size, , rank, enqueued, expires]] of runs.entries()) {
+    const queue = names[index] as string;
+    const enqueuedAt = Number(enqueued);
+    const expiresAt = expires === undefined ? undefined : Number(expires);
+    // One text for all jobs of the run: only the few that go back to their queue have it read, by rankOf().
+    const mark = `${rank},${jobs.length}`;
+    for (let left = Number(size); left > 0; left--) {
+      const position = jobs.length;
+      jobs.push({
+        claim: row.claim,
+        lane,
+        position,
+        id: ids[position] as string,
+        queue,
+        envelope: envelopes[position] as string,
+        past: pasts?.[position] || undefined,
+        enqueuedAt,
+        rank: mark,
+        expiresAt,
+      });
+    }
   }
   return { id: row.claim, lane, claimedAt: Number(row.now), jobs };
+}
+
+/** The rank of a claimed job. */
+export function rankOf(job: ClaimedJob): bigint {
+  const [rank, start] = job.rank.split(',') as [string, string];
+  return BigInt(rank) + BigInt(job.position - Number(start));
 }

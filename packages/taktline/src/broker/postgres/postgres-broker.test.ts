@@ -1,7 +1,8 @@
 /** What the conformance suite cannot see of the Postgres broker: where its claims look, and what it keeps of a connection. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type TestNamespace, testNamespace } from '../../../test/support/namespace.ts';
-import type { ClaimRequest } from '../broker.ts';
+import type { ClaimedJob, ClaimRequest } from '../broker.ts';
+import { rankOf } from './claim-rows.ts';
 import { PostgresBroker } from './postgres-broker.ts';
 
 const queues = [
@@ -29,7 +30,7 @@ const request: ClaimRequest = { queues: ['first', 'second'], limit: 3, lane: 'us
 const batch = (queue: string, count: number) =>
   Array.from({ length: count }, (_, index) => ({ id: `${queue}-${index}`, queue, priority: 5, envelope: '{}' }));
 
-/** The lower ends of the ranges that each exchange looked at, by queue: the lists are arguments 15 and 16 of exchange(). */
+/** The lower ends of the ranges that each exchange looked at, by queue: the lists are arguments 18 and 19 of exchange(). */
 async function looks(act: () => Promise<unknown>): Promise<Map<number, bigint>[]> {
   const query = vi.spyOn(broker.connection, 'query');
   await act();
@@ -38,9 +39,9 @@ async function looks(act: () => Promise<unknown>): Promise<Map<number, bigint>[]
     .map(([, values = []]) => {
       const list = (value: unknown) => String(value).slice(1, -1).split(',');
       const lowest = new Map<number, bigint>();
-      for (const [index, queue] of list(values[14]).entries()) {
+      for (const [index, queue] of list(values[17]).entries()) {
         // The last range of a queue is the one that begins at its floor.
-        lowest.set(Number(queue), BigInt(list(values[15])[index] as string));
+        lowest.set(Number(queue), BigInt(list(values[18])[index] as string));
       }
       return lowest;
     });
@@ -54,7 +55,7 @@ describe('a claim', () => {
     const seen = await looks(async () => {
       for (let round = 0; round < 3; round++) {
         const { claim } = await broker.exchange(worker, [], request);
-        ranks.push(BigInt(claim?.jobs.at(-1)?.rank ?? -1));
+        ranks.push(rankOf(claim?.jobs.at(-1) as ClaimedJob));
       }
     });
     const [number] = await broker.queues.numbers([queue]);

@@ -19,6 +19,7 @@ import type {
   WakeListener,
   WorkerDescription,
 } from '../broker.ts';
+import { pack } from '../packs.ts';
 import { type ClaimRow, freshClaim, type StoredClaimRow, storedClaim } from './claim-rows.ts';
 import { Connection } from './connection.ts';
 import { Listener } from './listener.ts';
@@ -27,7 +28,7 @@ import { laneNumber, QueueCursor } from './queue-cursor.ts';
 import { QueueTable } from './queue-table.ts';
 import { migrate, requireSchema } from './schema.ts';
 import { type Statements, statements } from './statements.ts';
-import { array, dueOf, join, moment } from './wire.ts';
+import { array, dueOf, join, joinPacks, moment } from './wire.ts';
 
 /** A claim takes no more than this; one larger job still fits. */
 const claimBytes = 4 * 1024 * 1024;
@@ -96,15 +97,33 @@ export class PostgresBroker implements Broker {
     const timed = jobs.some((job) => dueOf(job) !== null);
     const expiring = jobs.some((job) => job.expiresAt !== undefined || job.expiresInMs !== undefined);
     const unique = jobs.some((job) => job.unique !== undefined);
+    // What waits for a time, or has an id of its caller's, is a row of its own.
+    const packs =
+      timed || unique
+        ? jobs.map((job) => ({ items: [job], first: job.id, last: job.id }))
+        : pack(
+            jobs,
+            (job) => job.id,
+            (job) => job.envelope.length,
+            (before, job) =>
+              before.queue === job.queue &&
+              before.priority === job.priority &&
+              before.expiresAt === job.expiresAt &&
+              before.expiresInMs === job.expiresInMs,
+          );
+    const heads = packs.map(({ items }) => items[0] as NewJob);
     const [row] = await this.connection.query<{ replies: number[] | null; idle: boolean }>(this.statements.enqueue, [
-      join(jobs, (job) => job.id),
-      join(jobs, (job) => job.envelope),
-      array(await this.queues.numbers(jobs.map((job) => job.queue))),
-      array(jobs.map((job) => job.priority)),
-      timed ? array(jobs.map(dueOf)) : null,
-      expiring ? array(jobs.map((job) => moment(job.expiresAt, job.expiresInMs))) : null,
-      unique ? join(jobs, (job) => job.unique?.fingerprint ?? '') : null,
-      unique ? array(jobs.map((job) => job.unique?.forMs ?? 0)) : null,
+      joinPacks(packs, (job) => job.id),
+      joinPacks(packs, (job) => job.envelope),
+      array(packs.map(({ items }) => items.length)),
+      join(packs, ({ first }) => first),
+      join(packs, ({ items, last }) => (items.length === 1 ? '' : last)),
+      array(await this.queues.numbers(heads.map((job) => job.queue))),
+      array(heads.map((job) => job.priority)),
+      timed ? array(heads.map(dueOf)) : null,
+      expiring ? array(heads.map((job) => moment(job.expiresAt, job.expiresInMs))) : null,
+      unique ? join(heads, (job) => job.unique?.fingerprint ?? '') : null,
+      unique ? array(heads.map((job) => job.unique?.forMs ?? 0)) : null,
     ]);
     if (row?.idle === true) this.#wake('j');
     return row?.replies?.map((reply) => replies[reply] as EnqueueReply) ?? jobs.map(() => 'created');
@@ -150,6 +169,10 @@ export class PostgresBroker implements Broker {
     const reply = row as ExchangeRow;
     for (const { queue, rank } of settling.handedBack) this.#cursor.handedBack(queue, rank);
     if (look !== undefined) this.#cursor.learn(look, { tops: reply.floors, dueFloor: Number(reply.due_floor), lookedMs: reply.looked });
+    for (const [index, rank] of (reply.rests ?? []).entries()) {
+      const queue = ranges[index]?.queue;
+      if (rank !== null && queue !== undefined) this.#cursor.handedBack(queue, rank);
+    }
     if (reply.idle === true) this.#wake('j');
     return {
       accepted: settling.accepted(reply.accepted ?? []),
@@ -305,6 +328,7 @@ type ExchangeRow = Record<string, unknown> &
     readonly accepted: readonly string[] | null;
     readonly claim: string | null;
     readonly floors: readonly (string | null)[] | null;
+    readonly rests: readonly (string | null)[] | null;
     readonly taken: number;
     readonly due_floor: string;
     readonly next_due: string | null;

@@ -19,8 +19,8 @@ export function statements(namespace: string) {
        on conflict (name) do update set priority = excluded.priority where q.priority <> excluded.priority`,
     ),
     queues: make('queues', `select id, name, priority from ${s}.queues`),
-    enqueue: call('enqueue', 8),
-    exchange: call('exchange', 23),
+    enqueue: call('enqueue', 11),
+    exchange: call('exchange', 26),
     pulse: call('pulse', 3),
     recover: call('recover', 1),
     tidy: call('tidy', 1),
@@ -36,15 +36,14 @@ export function statements(namespace: string) {
     ),
     ended: make(
       'ended',
-      `select id, state::text, result, past from ${s}.ended where id = any ($1)
+      `select id, state::text, result, past from ${s}.ended_jobs($1)
        union all select id, 'failed', null, past from ${s}.dead where id = any ($1)`,
     ),
     counts: make(
       'counts',
       `with running as (
-         select q::smallint as queue, count(*) as n from ${s}.claims c,
-           string_to_table(c.queues, E'\\x1e') with ordinality as m(q, place) where get_bit(c.open, place::int - 1) = 1 group by 1
-       ), waiting as (select queue, count(*) as n, min(enqueued_at) filter (where rank < 1::bigint << 60) as oldest from ${s}.ready group by queue),
+         select h.queue, count(*) as n from ${s}.claims c, ${s}.held(c) h group by 1
+       ), waiting as (select queue, sum(size) as n, min(enqueued_at) filter (where rank < 1::bigint << 60) as oldest from ${s}.ready group by queue),
        later as (select queue, count(*) as n from ${s}.scheduled group by queue),
        dead as (select queue, count(*) as n from ${s}.dead group by queue)
        select q.name, q.priority, coalesce(w.n, 0) as ready, coalesce(l.n, 0) as scheduled, coalesce(r.n, 0) as running, coalesce(d.n, 0) as dead,
@@ -62,23 +61,27 @@ export function statements(namespace: string) {
       'job',
       `select e.id, e.state::text as state, e.queue, null::int as priority, e.enqueued_at, null::bigint as due_at, null::bigint as expires_at,
            null::bigint as claimed_at, e.finished_at, null::text as worker, null::text as envelope, e.past, e.result, null::text as progress, false as cancel_asked
-         from ${s}.ended e where e.id = $1
+         from ${s}.ended_jobs(array[$1]) e
        union all select id, 'failed', queue, priority, enqueued_at, null, null, null, died_at, null, envelope, past, null, null, false from ${s}.dead where id = $1
        union all select id, 'queued', queue, 10 - ((rank >> 56) & 15)::int, enqueued_at, null, expires_at, null, null, null, envelope, past, null, null, false
-         from ${s}.ready where id = $1
+         from ${s}.ready_jobs(array[$1])
        union all select id, case when past is null then 'scheduled' else 'retrying' end, queue, priority, enqueued_at, due_at, expires_at, null, null, null, envelope, past, null, null, false
          from ${s}.scheduled where id = $1
-       union all select m.u, 'running', (string_to_array(c.queues, E'\\x1e'))[m.n]::smallint, 10 - (((string_to_array(c.ranks, E'\\x1e'))[m.n]::bigint >> 56) & 15)::int,
-           (string_to_array(c.enqueued, E'\\x1e'))[m.n]::bigint, null, null, c.claimed_at, null, w.name, (string_to_array(c.envelopes, E'\\x1e'))[m.n],
-           nullif((string_to_array(c.pasts, E'\\x1e'))[m.n], ''), null, (c.progress::jsonb ->> (m.n - 1)::text), coalesce(get_bit(c.cancels, m.n::int - 1) = 1, false)
-         from ${s}.claims c left join ${s}.workers w on w.id = c.worker, string_to_table(c.ids, E'\\x1e') with ordinality as m(u, n)
-         where m.u = $1 and get_bit(c.open, m.n::int - 1) = 1
+       union all select m.u, 'running', h.queue, 10 - ((h.rank >> 56) & 15)::int, h.enqueued_at, null, null, c.claimed_at, null, w.name,
+           (string_to_array(c.envelopes, E'\\x1e'))[m.n], nullif((string_to_array(c.pasts, E'\\x1e'))[m.n], ''), null,
+           (c.progress::jsonb ->> (m.n - 1)::text), coalesce(get_bit(c.cancels, m.n::int - 1) = 1, false)
+         from ${s}.claims c left join ${s}.workers w on w.id = c.worker, string_to_table(c.ids, E'\\x1e') with ordinality as m(u, n), ${s}.held(c) h
+         where m.u = $1 and h.place = m.n
        limit 1`,
     ),
     listQueued: make(
       'list_queued',
-      `select id, 'queued' as state, queue, 10 - ((rank >> 56) & 15)::int as priority, enqueued_at, null::bigint as due_at, expires_at, null::bigint as claimed_at, null::text as worker, envelope, past
-       from ${s}.ready where $1::smallint is null or queue = $1 order by queue, rank limit $2`,
+      `select m.i as id, 'queued' as state, y.queue, 10 - ((y.rank >> 56) & 15)::int as priority, y.enqueued_at, null::bigint as due_at, y.expires_at,
+         null::bigint as claimed_at, null::text as worker, m.e as envelope, y.past
+       from (select *, sum(size) over (order by queue, rank rows unbounded preceding) - size as before
+           from (select * from ${s}.ready where $1::smallint is null or queue = $1 order by queue, rank limit $2) first) y,
+         rows from (string_to_table(coalesce(y.ids, y.id), E'\\x1e'), string_to_table(y.envelopes, E'\\x1e')) with ordinality as m(i, e, n)
+       where y.before < $2 order by y.queue, y.rank, m.n limit $2`,
     ),
     listScheduled: make(
       'list_scheduled',
@@ -87,12 +90,11 @@ export function statements(namespace: string) {
     ),
     listRunning: make(
       'list_running',
-      `select m.u as id, 'running' as state, m.q::smallint as queue, null::int as priority, m.e::bigint as enqueued_at, null::bigint as due_at, null::bigint as expires_at,
-         c.claimed_at, w.name as worker, m.v as envelope, nullif((string_to_array(c.pasts, E'\\x1e'))[m.n], '') as past
-       from ${s}.claims c left join ${s}.workers w on w.id = c.worker,
-         rows from (string_to_table(c.ids, E'\\x1e'), string_to_table(c.queues, E'\\x1e'), string_to_table(c.enqueued, E'\\x1e'), string_to_table(c.envelopes, E'\\x1e'))
-           with ordinality as m(u, q, e, v, n)
-       where get_bit(c.open, m.n::int - 1) = 1 and ($1::smallint is null or m.q::smallint = $1) order by c.claimed_at, m.n limit $2`,
+      `select m.u as id, 'running' as state, h.queue, null::int as priority, h.enqueued_at, null::bigint as due_at, null::bigint as expires_at,
+         c.claimed_at, w.name as worker, m.v as envelope, nullif(m.p, '') as past
+       from ${s}.claims c left join ${s}.workers w on w.id = c.worker, ${s}.held(c) h,
+         rows from (string_to_table(c.ids, E'\\x1e'), string_to_table(c.envelopes, E'\\x1e'), string_to_table(c.pasts, E'\\x1e')) with ordinality as m(u, v, p, n)
+       where m.n = h.place and ($1::smallint is null or h.queue = $1) order by c.claimed_at, m.n limit $2`,
     ),
     deadLetters: make(
       'dead_letters',
@@ -102,7 +104,7 @@ export function statements(namespace: string) {
     redrive: make(
       'redrive',
       `with gone as (delete from ${s}.dead where id = any ($1) returning *)
-       insert into ${s}.ready (queue, rank, id, enqueued_at, envelope, past)
+       insert into ${s}.ready (queue, rank, id, enqueued_at, envelopes, past)
        select g.queue, ((10 - g.priority)::bigint << 56) | nextval('${s}.arrivals'), g.id, g.enqueued_at, g.envelope, m.past
        from gone g join unnest($1::text[], $2::text[]) as m(id, past) on m.id = g.id order by g.died_at returning id`,
     ),
@@ -113,9 +115,10 @@ export function statements(namespace: string) {
     ),
     purge: make(
       'purge',
-      `with a as (delete from ${s}.ready where ctid = any (array(select ctid from ${s}.ready where queue = $1 order by rank limit $2 for update skip locked)) returning 1),
-       b as (delete from ${s}.scheduled where ctid = any (array(select ctid from ${s}.scheduled where queue = $1 limit greatest(0, $2 - (select count(*) from a)) for update skip locked)) returning 1)
-       select (select count(*) from a) + (select count(*) from b) as n`,
+      `with a as (select size from ${s}.take($1::smallint, -1, 1::bigint << 62, $2::int, $2::int, 9223372036854775807, true)),
+       b as (delete from ${s}.scheduled where ctid = any (array(select ctid from ${s}.scheduled where queue = $1
+         limit greatest(0, $2::int - (select coalesce(sum(size), 0) from a)) for update skip locked)) returning 1)
+       select (select coalesce(sum(size), 0) from a) + (select count(*) from b) as n`,
     ),
     examine: make(
       'examine',

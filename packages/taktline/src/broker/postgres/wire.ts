@@ -1,19 +1,36 @@
 /**
- * How batches travel to Postgres: lists of texts joined by the record separator, since splitting one long text costs less
- * than parsing an array on either side; lists of numbers as array literals; times as migrations/0002-functions.sql has them.
+ * How batches travel to Postgres: lists of texts joined by separators, since splitting one long text costs less than
+ * parsing an array on either side; lists of numbers as array literals; times as migrations/0003-transitions.sql has them.
  */
 import { TaktlineError } from '../../support/taktline-error.ts';
 import type { NewJob } from '../broker.ts';
+import type { Pack } from '../packs.ts';
 
+/** Between the texts of a list. */
 export const separator = '\x1e';
+/** Between such lists. */
+export const groupSeparator = '\x1d';
 
 /** @throws TaktlineError `INVALID_INPUT` for what would not arrive as it is */
-export function join<Item>(items: readonly Item[], text: (item: Item) => string): string {
+export function join<Item>(items: readonly Item[], text: (item: Item) => string, between = groupSeparator): string {
+  return wellFormed(joinUnchecked(items, text, between));
+}
+
+/** The same of the items of packs, as a list of lists. */
+export function joinPacks<Item>(packs: readonly Pack<Item>[], text: (item: Item) => string): string {
+  return wellFormed(joinUnchecked(packs, ({ items }) => joinUnchecked(items, text, separator), groupSeparator));
+}
+
+function joinUnchecked<Item>(items: readonly Item[], text: (item: Item) => string, between: string): string {
   let joined = '';
-  for (let index = 0; index < items.length; index++) joined += (index === 0 ? '' : separator) + text(items[index] as Item);
-  // On its way it would become another character, and an id another id.
-  if (!joined.isWellFormed()) throw new TaktlineError('INVALID_INPUT', 'a text holds half of a surrogate pair');
+  for (let index = 0; index < items.length; index++) joined += (index === 0 ? '' : between) + text(items[index] as Item);
   return joined;
+}
+
+function wellFormed(text: string): string {
+  // On its way it would become another character, and an id another id.
+  if (!text.isWellFormed()) throw new TaktlineError('INVALID_INPUT', 'a text holds half of a surrogate pair');
+  return text;
 }
 
 /** An array literal of numbers, bit strings or nulls, none of which needs quotes. */
@@ -26,7 +43,7 @@ export function dueOf(job: NewJob): number | null {
   return moment(job.eta, job.countdownMs === 0 ? undefined : job.countdownMs);
 }
 
-/** A time, or a distance from now as a negative number; see moment() in migrations/0002-functions.sql. */
+/** A time, or a distance from now as a negative number; see moment() in migrations/0003-transitions.sql. */
 export function moment(at: number | undefined, inMs: number | undefined): number | null {
   if (at !== undefined) return Math.max(0, at);
   return inMs === undefined ? null : -inMs;

@@ -104,13 +104,13 @@ begin
 
   with late as materialized (select y.ctid from ready y where y.expires_at <= v_now limit v_step for update skip locked),
     gone as (delete from ready y using late where y.ctid = late.ctid returning y.*)
-  insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, past)
-  select id, 'x', queue, enqueued_at, v_now, v_now + 3600000, past from gone;
+  insert into ended (id, last_id, ids, size, state, queue, enqueued_at, finished_at, expires_at, pasts)
+  select id, last_id, ids, size, 'x', queue, enqueued_at, v_now, v_now + 3600000, past from gone;
   get diagnostics v_n = row_count; v_most := greatest(v_most, v_n);
 
   with late as materialized (select s.ctid from scheduled s where s.expires_at <= v_now limit v_step for update skip locked),
     gone as (delete from scheduled s using late where s.ctid = late.ctid returning s.*)
-  insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, past)
+  insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, pasts)
   select id, 'x', queue, enqueued_at, v_now, v_now + 3600000, past from gone;
   get diagnostics v_n = row_count; v_most := greatest(v_most, v_n);
 
@@ -136,9 +136,9 @@ create function find(p_ids text[]) returns table (id text, state text, result te
 set enable_seqscan = off set jit = off
 as $$
   select e.id, case e.state when 's' then 'succeeded' when 'c' then 'cancelled' else 'expired' end, e.result, e.past, null::bigint
-    from ended e where e.id = any (p_ids)
+    from ended_jobs(p_ids) e
   union all select d.id, 'failed', null, d.past, null from dead d where d.id = any (p_ids)
-  union all select y.id, case when y.expires_at <= now_ms() then 'expired' else 'queued' end, null, y.past, null from ready y where y.id = any (p_ids)
+  union all select y.id, case when y.expires_at <= now_ms() then 'expired' else 'queued' end, null, y.past, null from ready_jobs(p_ids) y
   union all select s.id, case when s.expires_at <= now_ms() then 'expired' when s.past is null then 'scheduled' else 'retrying' end, null, s.past, null
     from scheduled s where s.id = any (p_ids)
   union all select m.u, 'running', null, null, c.worker
@@ -163,13 +163,13 @@ begin
   workers := '{}';
   for i in 1 .. 10 loop
     with gone as (delete from scheduled s where s.id = any (p_ids) returning s.*),
-      put as (insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, past)
+      put as (insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, pasts)
         select g.id, case when g.expires_at <= v_now then 'x' else 'c' end::"char", g.queue, g.enqueued_at, v_now, v_now + 3600000, g.past
         from gone g returning id, state)
     select coalesce(array_agg(put.id) filter (where put.state = 'c'), '{}') into v_some from put;
     v_done := v_done || v_some;
-    with gone as (delete from ready y where y.id = any (p_ids) returning y.*),
-      put as (insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, past)
+    with gone as (select * from remove_ready(p_ids)),
+      put as (insert into ended (id, state, queue, enqueued_at, finished_at, expires_at, pasts)
         select g.id, case when g.expires_at <= v_now then 'x' else 'c' end::"char", g.queue, g.enqueued_at, v_now, v_now + 3600000, g.past
         from gone g returning id, state)
     select coalesce(array_agg(put.id) filter (where put.state = 'c'), '{}') into v_some from put;
@@ -193,9 +193,10 @@ begin
     exit when cardinality(v_done) + cardinality(v_asked) >= cardinality(p_ids) or not exists (
       select 1 from find(p_ids) f where f.state in ('queued', 'scheduled', 'retrying', 'running') and f.id <> all (v_asked));
   end loop;
+  v_some := array(select e.id from ended_jobs(p_ids) e union all select d.id from dead d where d.id = any (p_ids));
   select array_agg(case
       when t.i = any (v_done) then 'd' when t.i = any (v_asked) then 'a'
-      when exists (select 1 from ended e where e.id = t.i) or exists (select 1 from dead d where d.id = t.i) then 'e'
+      when t.i = any (v_some) then 'e'
       else 'u' end order by t.n)
   into replies from unnest(p_ids) with ordinality as t(i, n);
 end $$;

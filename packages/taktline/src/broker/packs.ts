@@ -1,0 +1,93 @@
+/**
+ * Packs: jobs that come together travel and are stored as one record, since upkeep of a record for each job is what costs
+ * a broker most. Only ids that the engine made within a short time share a pack, so that a job's pack is found by the job's
+ * id alone: its ids are UUIDs of version 7, which begin with the time.
+ */
+
+/** No more jobs than this. */
+const mostItems = 128;
+/** No more bytes than this; what is larger than a sixteenth of it stands alone, and costs nobody else who reads a pack. */
+const mostBytes = 64 * 1024;
+/** Fewer are single records: a search by id passes all the packs of its window. */
+const leastItems = 8;
+/** From the first to the last id, in milliseconds. The brokers' look-ups by id rest on it. */
+export const packWindowMs = 250;
+
+export interface Pack<Item> {
+  readonly items: readonly Item[];
+  /** The lowest and the highest id. */
+  readonly first: string;
+  readonly last: string;
+}
+
+/**
+ * Parts items, in their order, into packs and single ones (packs of one).
+ *
+ * @param bytes about how large an item is
+ * @param alike whether an item may share a pack with the one before it
+ */
+export function pack<Item>(
+  items: readonly Item[],
+  id: (item: Item) => string,
+  bytes: (item: Item) => number,
+  alike: (before: Item, item: Item) => boolean,
+): Pack<Item>[] {
+  const packs: Pack<Item>[] = [];
+  let open: Item[] = [];
+  let first = '';
+  let last = '';
+  let size = 0;
+  let earliest = 0;
+  let latest = 0;
+  const close = (): void => {
+    if (open.length >= leastItems) packs.push({ items: open, first, last });
+    else for (const item of open) packs.push({ items: [item], first: id(item), last: id(item) });
+    open = [];
+  };
+  let before: Item | undefined;
+  let prefix = '';
+  let time = 0;
+  for (const item of items) {
+    const own = id(item);
+    const more = bytes(item);
+    if (!own.startsWith(prefix) || prefix === '') {
+      time = timeOf(own);
+      prefix = Number.isNaN(time) ? '' : own.slice(0, prefixLength);
+    }
+    const fits =
+      open.length > 0 &&
+      open.length < mostItems &&
+      size + more <= mostBytes &&
+      Math.max(latest, time) - Math.min(earliest, time) <= packWindowMs &&
+      more <= mostBytes / 16 &&
+      alike(before as Item, item);
+    if (!fits) close();
+    if (Number.isNaN(time) || more > mostBytes / 16) {
+      packs.push({ items: [item], first: own, last: own });
+      continue;
+    }
+    if (open.length === 0) {
+      first = last = own;
+      size = 0;
+      earliest = latest = time;
+    }
+    open.push(item);
+    before = item;
+    size += more;
+    if (own < first) first = own;
+    if (own > last) last = own;
+    if (time < earliest) earliest = time;
+    if (time > latest) latest = time;
+  }
+  close();
+  return packs;
+}
+
+/** The characters of an id that tell its time, `xxxxxxxx-xxxx-7`: the version goes with them. */
+const prefixLength = 15;
+const timed = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** When an id of the engine's was made; NaN for ids of another kind. */
+function timeOf(id: string): number {
+  return timed.test(id) ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : Number.NaN;
+}
