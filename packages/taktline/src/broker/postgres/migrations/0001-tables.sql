@@ -121,6 +121,7 @@ create table ended (
   pasts text
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 50000);
 create index ended_packs on ended (last_id, id) where last_id is not null;
+alter table ended alter column ids set storage external;
 create index ended_expiry on ended using brin (expires_at) with (pages_per_range = 64);
 
 -- Dead letters: failed jobs kept for a person.
