@@ -68,10 +68,7 @@ async function make(
   const asked: Asked[] = [];
   const state = { inFlight: 0, mostInFlight: 0, refused: 0, recovered: [] as Claim[] };
   /** What happens to an exchange on its way, by its number. */
-  const faults = {
-    exchange: (_: number): 'lost' | 'reply lost' | undefined => undefined,
-    delay: async (_: ClaimRequest | undefined): Promise<void> => undefined,
-  };
+  const faults = { exchange: (_: number): 'lost' | 'reply lost' | undefined => undefined };
   /** While it lasts nothing is answered. */
   const outage = { now: false, asked: 0 };
   const unlessAway = () => {
@@ -91,7 +88,6 @@ async function make(
       state.inFlight += 1;
       state.mostInFlight = Math.max(state.mostInFlight, state.inFlight);
       try {
-        await faults.delay(request);
         if (what === 'lost') throw new TaktlineError('BROKER_UNAVAILABLE', 'away');
         const reply = await opened.broker.exchange(worker, settlements, request);
         if (what === 'reply lost') throw new TaktlineError('BROKER_UNAVAILABLE', 'away');
@@ -187,22 +183,6 @@ describe('how much it holds', () => {
     await polled(async () => (await counts()).done).toBe(2_000);
     expect(state.mostInFlight).toBe(2);
     expect(state.refused).toBe(0);
-  });
-
-  it('is claimed in two halves that travel at once, also when it is an odd number', async () => {
-    await enqueue(10_000);
-    const { fetcher, worker, endAll, asked, faults } = await make({ slots: 1 });
-    endAll();
-    // 1 slot and 1,000 jobs ahead: 501 and 500. The first half stays on its way until the second one has left.
-    let leave = (): void => undefined;
-    const bothLeft = new Promise<void>((resolve) => (leave = resolve));
-    faults.delay = async (request) => {
-      if (request?.limit === 501) await bothLeft;
-      if (request?.limit === 500) leave();
-    };
-    fetcher.start(worker);
-    await polled(async () => (await counts()).done).toBe(10_000);
-    expect(asked.some(({ request }) => request?.limit === 501)).toBe(true);
   });
 });
 

@@ -12,6 +12,7 @@ import type { Broker, Claim, ClaimedJob, ClaimRequest, Lane, Settlement } from '
 import type { Logger } from '../support/logger.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import { encodePast, noPast } from '../task/job.ts';
+import { claimSize, exchangesAtOnce } from './claim-size.ts';
 import { Outgoing, patienceMs } from './outgoing.ts';
 import type { Pool } from './pools/pool.ts';
 import { suspectBatch } from './recovery.ts';
@@ -35,8 +36,6 @@ export interface FetcherOptions {
 const aheadMs = 20;
 /** A held job that is not expected to start within this is handed back. */
 const tooLateMs = 100;
-const mostHeldAhead = 1_000;
-const exchangesAtOnce = 2;
 /** Every 16th claim starts from the lowest priority, so that it moves too: at least a sixteenth of the claims are its own. */
 const ageingEvery = 16;
 /** After it has gone to sleep a worker looks again so soon, for an enqueue that committed while it lay down; then it polls. */
@@ -217,19 +216,18 @@ export class Fetcher {
     if (!this.#claiming || this.#uncertain) return undefined;
     if (this.#mode !== 'usual') return this.#suspectRequest();
     if (this.#dry) return undefined;
-    const { slots } = this.#options.pool;
-    const ahead = Math.min(mostHeldAhead, Math.floor(this.#throughput.expected(aheadMs)));
-    const target = slots + ahead;
-    const want = target - this.held - this.#requested;
-    if (want <= 0) return undefined;
-    // Whatever is free is worth a claim when nothing is left to start; else wait until a good part is wanted.
-    if (this.#held.length > 0 && want < ahead / 2) return undefined;
-    if (this.#held.length === 0 && this.#requested > 0 && want < Math.floor(target / 2)) return undefined;
+    const limit = claimSize({
+      slots: this.#options.pool.slots,
+      ahead: Math.floor(this.#throughput.expected(aheadMs)),
+      held: this.#held.length,
+      running: this.#running,
+      requested: this.#requested,
+    });
+    if (limit === 0) return undefined;
     this.#claims += 1;
     return {
       queues: this.#order(),
-      // Half of what is wanted, so that the other half travels while this one runs.
-      limit: Math.min(want, Math.max(slots, Math.ceil(target / exchangesAtOnce))),
+      limit,
       lane: 'usual',
       lowestFirst: this.#options.ageing && this.#claims % ageingEvery === 0,
       idle: true,

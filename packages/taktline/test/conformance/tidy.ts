@@ -1,6 +1,7 @@
 /** Topic: upkeep. What has outlived its time is removed, in bounded steps, and nothing else. */
 import { describe, expect, it } from 'vitest';
-import type { Broker } from '../../src/broker/broker.ts';
+import type { Broker, NewJob } from '../../src/broker/broker.ts';
+import { newId } from '../../src/support/ids.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { bury, end, ids, job, jobs, named, TestWorker } from './test-worker.ts';
@@ -30,6 +31,22 @@ export function upkeep(subject: Subject): void {
       expect(ids(left).toSorted()).toEqual(['job-2', 'job-3']);
       expect(await broker.states(['job-0', 'job-2'])).toEqual([undefined, 'succeeded']);
       expect(await inspector.job('job-0')).toBeUndefined();
+    });
+
+    it('a result is not told any more once its time is over, tidied or not', async () => {
+      await using space = await subject.space();
+      const { broker, inspector } = await space.open();
+      const worker = await TestWorker.join(broker);
+      // A job by itself, and a pack.
+      for (const count of [1, 20]) {
+        const batch = Array.from({ length: count }, () => job(newId()));
+        await broker.enqueue(batch);
+        await worker.done(...(await worker.take()).map((one) => end(one, { keepMs: 200 })));
+        expect(await broker.ended(ids(batch))).toHaveLength(count);
+        await eventually(async () => (await broker.ended(ids(batch))).length === 0, 'their time is over');
+        expect(await broker.states(ids(batch))).toEqual(batch.map(() => undefined));
+        expect(await inspector.job((batch[0] as NewJob).id)).toBeUndefined();
+      }
     });
 
     it('removes dead letters when their time is over', async () => {
