@@ -13,7 +13,20 @@
  *                     of ../tools.mjs.
  */
 
-export const measurementNames = ['enqueue-one', 'enqueue-concurrent', 'enqueue-bulk', 'process', 'latency', 'bytes', 'depth', 'held'];
+export const measurementNames = [
+  'enqueue-one',
+  'enqueue-concurrent',
+  'enqueue-bulk',
+  'process',
+  'processes',
+  'latency',
+  'load',
+  'bytes',
+  'depth',
+  'conditions',
+  'server-time',
+  'held',
+];
 
 export function loadMeasurement(name) {
   if (!measurementNames.includes(name)) throw new Error(`no measurement is named ${name}: there are ${measurementNames.join(', ')}`);
