@@ -4,6 +4,7 @@
  */
 import { loadContestant } from './contestants/contestants.mjs';
 import { loadMeasurement } from './measurements/measurements.mjs';
+import { openStore } from './server/servers.mjs';
 import { makeTools } from './tools.mjs';
 
 process.on('disconnect', () => process.exit(1));
@@ -16,16 +17,19 @@ process.once('message', (order) => {
   );
 });
 
-async function obey({ order, contestant, url, measurement, params }) {
-  const { open } = await loadContestant(contestant);
-  if (order === 'load') return undefined;
+/** @param order.url where the contestant finds its database; `order.direct` is the way there without a delay */
+async function obey({ order, on, contestant, url, direct, measurement, params }) {
+  const { about, open } = await loadContestant(on, contestant);
+  if (order === 'load') return about;
+  const store = await openStore(on, direct);
   const session = await open(url);
-  const tools = await makeTools(url, session);
+  const tools = makeTools(store, session, { on, contestant, url });
   if (order === 'fill') {
     await tools.fill(params.filled);
     await tools.verifyWaiting(params.filled);
+    if (params.scheduled !== undefined) await tools.fill(params.scheduled, 2, undefined, session.scheduleMany);
     await session.close();
-    return tools.settle();
+    return store.settle();
   }
   const { run } = await loadMeasurement(measurement);
   return run(tools, params);

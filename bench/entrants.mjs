@@ -9,16 +9,17 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { runChild } from './child-process.mjs';
-import { loadContestant } from './contestants/contestants.mjs';
+import { contestantsOn } from './contestants/contestants.mjs';
 
 const packaged = fileURLToPath(new URL('./node_modules/node/bin/node', import.meta.url));
 const loadLimitMs = 60_000;
 
 /**
+ * @param on the server
  * @param majors the major versions of Node.js that are wanted; undefined means all that are there
- * @returns what runs, { label, contestant, node: { major, version, path } }, and what does not, { label, reason }
+ * @returns what runs, { label, contestant, about, node: { major, version, path } }, and what does not, { label, reason }
  */
-export async function findEntrants(contestants, majors, newestOnly) {
+export async function findEntrants(on, contestants, majors, newestOnly) {
   const runtimes = await findRuntimes();
   const missing = majors?.find((major) => !runtimes.some((runtime) => runtime.major === major));
   if (missing !== undefined)
@@ -27,13 +28,15 @@ export async function findEntrants(contestants, majors, newestOnly) {
   const entrants = [];
   const absent = [];
   for (const node of nodes) {
-    for (const contestant of contestants) {
-      const label = `${contestant} (Node ${node.major})`;
+    for (const contestant of contestants.filter((name) => contestantsOn(on).includes(name))) {
+      const ofNode = `${contestant} (Node ${node.version.slice(1)})`;
       try {
-        await runChild(node.path, { order: 'load', contestant }, { limitMs: loadLimitMs });
-        entrants.push({ label, contestant, node });
+        const about = await runChild(node.path, { order: 'load', on, contestant }, { limitMs: loadLimitMs });
+        // What does not run in Node.js is the same under each.
+        if (about.runtime !== undefined && node !== nodes.at(-1)) continue;
+        entrants.push({ label: about.runtime === undefined ? ofNode : `${contestant} (${about.runtime})`, contestant, about, node });
       } catch (error) {
-        absent.push({ label, reason: error.message });
+        if (!absent.some(({ reason }) => reason === error.message)) absent.push({ label: ofNode, reason: error.message });
       }
     }
   }
@@ -42,12 +45,12 @@ export async function findEntrants(contestants, majors, newestOnly) {
 
 /** What the contestants say of themselves, and the versions that they are. */
 export async function describe(entrants) {
-  const names = [...new Set(entrants.map(({ contestant }) => contestant))];
+  const all = new Map(entrants.map(({ contestant, about }) => [contestant, about]));
   return Promise.all(
-    names.map(async (name) => {
-      const { about } = await loadContestant(name);
+    [...all.values()].map(async (about) => {
+      if (about.version !== undefined) return about;
       const { version, engines } = JSON.parse(await readFile(resolve(import.meta.dirname, about.folder, 'package.json'), 'utf8'));
-      return { ...about, version, engines: engines?.node };
+      return { ...about, version, engines: `Node ${engines?.node}` };
     }),
   );
 }

@@ -1,6 +1,8 @@
 /** Turns the runs into figures: median and spread of each contestant, as tables for people and as JSON. */
 import { cpus, loadavg, totalmem } from 'node:os';
 
+export const serverTitles = { postgres: 'Postgres', redis: 'Redis' };
+
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
@@ -19,22 +21,34 @@ export function machine() {
 /**
  * Sums up one case of one measurement.
  *
+ * @param on the server
  * @param runs what was measured: { entrant, round, values } or, when it failed, { entrant, round, error }
  * @param first the summary of the measurement's first case, when this is a later one
  */
-export function summarize(measurement, { label, filled, jobs }, runs, first) {
+export function summarize(on, measurement, { label, filled, jobs }, runs, first) {
   const entrants = [...new Map(runs.map(({ entrant }) => [entrant.label, entrant])).values()];
   const { metrics, ratioTo } = measurement.about;
   const rows = entrants.map((entrant) => {
     const own = runs.filter((run) => run.entrant.label === entrant.label);
     const good = own.filter((run) => run.values !== undefined);
-    const row = { contestant: entrant.contestant, node: entrant.node.version, runs: good.length, figures: {}, notes: [], errors: [] };
+    const row = {
+      label: entrant.label,
+      contestant: entrant.contestant,
+      peer: entrant.contestant !== 'taktline' && entrant.about.peer !== false,
+      node: entrant.node.version,
+      runs: good.length,
+      figures: {},
+      notes: [],
+      errors: [],
+    };
     for (const { error } of own) if (error !== undefined) row.errors.push(error);
     for (const { values } of good) if (values.note !== undefined) row.notes.push(values.note);
     if (good.length === 0) return row;
+    row.lines = good.at(-1).values.lines;
+    if (own[0].jobs !== (jobs ?? filled)) row.jobs = own[0].jobs;
     for (const { key } of metrics) row.figures[key] = spread(good.map(({ values }) => values[key]));
-    row.each = good.map(({ round, values }) => ({ round, ...values }));
-    const base = first?.rows.find((one) => one.contestant === row.contestant && one.node === row.node);
+    row.each = good.map(({ round, values }) => ({ round, ...values, lines: undefined }));
+    const base = first?.rows.find((one) => one.label === row.label);
     const ratios = row.each.flatMap((one) => {
       const other = base?.each?.find(({ round }) => round === one.round);
       return other === undefined ? [] : [one[ratioTo] / other[ratioTo]];
@@ -42,14 +56,14 @@ export function summarize(measurement, { label, filled, jobs }, runs, first) {
     if (ratioTo !== undefined && ratios.length > 0) row.figures.ratio = spread(ratios);
     return row;
   });
-  return { measurement: measurement.about.name, title: measurement.about.title, label, jobs: jobs ?? filled, rows };
+  return { on, measurement: measurement.about.name, title: measurement.about.title, label, jobs: jobs ?? filled, rows };
 }
 
 function spread(values) {
   return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 
-/** A table for people; the last column compares each with the best of the others than taktline under the same Node.js. */
+/** A table for people; the last column compares each with the best of its peers under the same Node.js. */
 export function table(measurement, summary) {
   const { metrics, ratioTo } = measurement.about;
   const columns = [...metrics];
@@ -65,7 +79,7 @@ export function table(measurement, summary) {
         ? ['failed', '']
         : [number(figure.median, digits), `${number(figure.min, digits)} - ${number(figure.max, digits)}`];
     });
-    lines.push([`${row.contestant} (Node ${row.node.slice(1)})`, String(row.runs), ...cells, toBestPeer(summary, row, main), remark(row)]);
+    lines.push([row.label, String(row.runs), ...cells, toBestPeer(summary, row, main), remark(row)]);
   }
   const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
   const text = lines.map((line) =>
@@ -75,21 +89,24 @@ export function table(measurement, summary) {
       .trimEnd(),
   );
   const jobs = summary.jobs === undefined ? '' : ` (${summary.jobs.toLocaleString('en')} jobs)`;
-  return [`${summary.title}${summary.label === '' ? '' : `: ${summary.label}`}${jobs}`, ...text].join('\n');
+  const title = `${summary.title}, on ${serverTitles[summary.on]}${summary.label === '' ? '' : `: ${summary.label}`}${jobs}`;
+  const below = summary.rows.flatMap((row) => (row.lines ?? []).map((line) => `  ${row.label}: ${line}`));
+  return [title, ...text, ...below].join('\n');
 }
 
 function toBestPeer(summary, row, { key, better }) {
   const own = row.figures[key]?.median;
-  const peers = summary.rows.filter((one) => one.contestant !== 'taktline' && one.node === row.node && one.figures[key] !== undefined);
+  const peers = summary.rows.filter((one) => one.peer && one.node === row.node && one.figures[key] !== undefined);
   if (own === undefined || peers.length === 0) return '';
   const best = (better === 'more' ? Math.max : Math.min)(...peers.map((one) => one.figures[key].median));
   return `${(own / best).toFixed(2)} x`;
 }
 
-function remark({ notes, errors }) {
+function remark({ notes, errors, jobs }) {
   const [error] = errors;
   const [note] = notes;
   return [
+    ...(jobs === undefined ? [] : [`with ${jobs.toLocaleString('en')} jobs`]),
     ...(note === undefined ? [] : [`${notes.length} stopped: ${note}`]),
     ...(error === undefined ? [] : [`${errors.length} failed: ${error.split('\n')[0]}`]),
   ].join('; ');

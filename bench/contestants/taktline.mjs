@@ -1,8 +1,10 @@
 /**
- * Taktline, by its public API only, with its defaults. BENCH_TAKTLINE names the folder of another build of it, to compare
- * two, or to measure one while this checkout is being worked on.
+ * Taktline, by its public API only, with its defaults, on the server that the URL names. BENCH_TAKTLINE names the folder of
+ * another build of it, to compare two, or to measure one while this checkout is being worked on.
  */
-import { resolve } from 'node:path';
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const folder = process.env.BENCH_TAKTLINE ?? resolve(import.meta.dirname, '../../packages/taktline');
@@ -21,22 +23,58 @@ const anything = { '~standard': { version: 1, vendor: 'bench', validate: (value)
 export async function open(url) {
   const app = createApp({ brokerUrl: url, queues: [{ name: 'bench', priority: 5 }], logger: jsonLogger('warn') });
   let run;
-  const task = app.task({ name: 'bench', queue: 'bench', input: anything, run: (input) => run(input) });
+  const task = app.task({ name: 'bench', queue: 'bench', input: anything, run: (input, { id }) => run(input, id) });
   await app.ping();
   return {
     bulkSize: 10_000,
     enqueue: (input) => task.delay(input),
     enqueueMany: (inputs) => task.enqueueMany(inputs),
+    scheduleMany: (inputs) => task.enqueueMany(inputs, { countdown: '1d' }),
     async work(options) {
       run = options.run;
       await app.worker({ concurrency: options.concurrency }).start();
     },
-    sql: {
-      left: 'select exists (select 1 from taktline.claims) or exists (select 1 from taktline.ready) or exists (select 1 from taktline.scheduled)',
-      waiting: 'select coalesce(sum(size), 0) from taktline.ready',
-      done: "select coalesce(sum(size), 0) from taktline.ended where state = 's'",
-      kept: `select count(*) from taktline.ended, string_to_table(results, E'\\x1e') as r where r::jsonb = '{"ok": true}'`,
-    },
+    counts: url.startsWith('postgres:') ? tables : askInspector(app.inspector),
+    scripts: () => scriptNames(join(folder, 'dist')),
     close: () => app.close(),
   };
+}
+
+const tables = {
+  left: 'select exists (select 1 from taktline.claims) or exists (select 1 from taktline.ready) or exists (select 1 from taktline.scheduled)',
+  waiting: 'select coalesce(sum(size), 0) from taktline.ready',
+  done: "select coalesce(sum(size), 0) from taktline.ended where state = 's'",
+  kept: `select count(*) from taktline.ended, string_to_table(results, E'\\x1e') as r where r::jsonb = '{"ok": true}'`,
+};
+
+/** On any broker: the queues' counts, and each job that ran, by its id. */
+function askInspector(inspector) {
+  const atOnce = 200;
+  const total = async (...names) =>
+    (await inspector.queues()).reduce((sum, queue) => sum + names.reduce((all, name) => all + queue[name], 0), 0);
+  const countJobs = async (ids, wanted) => {
+    const left = [...new Set(ids)];
+    let found = 0;
+    const asker = async () => {
+      for (let id = left.pop(); id !== undefined; id = left.pop()) {
+        const job = await inspector.job(id);
+        if (job !== undefined && wanted(job)) found += 1;
+      }
+    };
+    await Promise.all(Array.from({ length: atOnce }, asker));
+    return found;
+  };
+  return {
+    left: async () => (await total('ready', 'scheduled', 'running')) > 0,
+    waiting: () => total('ready'),
+    done: (_client, { ids }) => countJobs(ids, ({ state }) => state === 'succeeded'),
+    kept: (_client, { ids }) => countJobs(ids, ({ result }) => result?.ok === true),
+  };
+}
+
+/** The Lua files of the build, by the digest under which the server knows them. */
+async function scriptNames(build) {
+  const names = (await readdir(build, { recursive: true })).filter((name) => name.endsWith('.lua'));
+  const texts = await Promise.all(names.map((name) => readFile(join(build, name), 'utf8')));
+  return new Map(names.map((name, index) => [createHash('sha1').update(texts[index]).digest('hex'), name.split('/').at(-1)]));
 }

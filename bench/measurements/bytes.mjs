@@ -1,4 +1,4 @@
-/** What a waiting job takes in the database: tables, indexes and TOAST, after many were enqueued in bulk. */
+/** What a waiting job takes in the database, after many were enqueued in bulk: on disk in Postgres, in memory in Redis. */
 
 export const about = {
   name: 'bytes',
@@ -8,12 +8,9 @@ export const about = {
 
 export const cases = (scale) => [{ label: '', jobs: scale === 'short' ? 20_000 : 100_000 }];
 
-const size = `select sum(pg_total_relation_size(c.oid))::bigint as bytes from pg_class c join pg_namespace n on n.oid = c.relnamespace
-  where c.relkind in ('r', 'm', 'S') and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')`;
-
-export async function run({ fill, verifyWaiting, value }, { jobs }) {
-  const before = Number(await value(size));
+export async function run({ fill, verifyWaiting, store }, { jobs }) {
+  const before = await store.bytes();
   await fill(jobs);
   await verifyWaiting(jobs);
-  return { bytes: (Number(await value(size)) - before) / jobs };
+  return { bytes: ((await store.bytes()) - before) / jobs };
 }

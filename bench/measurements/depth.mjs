@@ -1,6 +1,6 @@
 /**
- * Claim rate by depth: how fast jobs come to run while at least so many still wait. The first jobs warm up and are not
- * counted.
+ * Claim rate by depth: how fast jobs come to run while at least so many still wait, and on Redis while so many are scheduled
+ * beside them. The first jobs warm up and are not counted.
  */
 
 export const about = {
@@ -10,14 +10,17 @@ export const about = {
   ratioTo: 'rate',
 };
 
-export const cases = (scale) => {
+export const cases = (scale, on) => {
   const jobs = scale === 'short' ? 30_000 : 100_000;
   const warmUp = jobs / 10;
-  return [10_000, scale === 'short' ? 200_000 : 1_000_000].map((depth) => ({
-    label: `${depth.toLocaleString('en')} waiting`,
+  const many = scale === 'short' ? 200_000 : 1_000_000;
+  const depths = [{ depth: 10_000 }, { depth: many }, ...(on === 'redis' ? [{ depth: 10_000, scheduled: many }] : [])];
+  return depths.map(({ depth, scheduled }) => ({
+    label: `${depth.toLocaleString('en')} waiting${scheduled === undefined ? '' : `, ${scheduled.toLocaleString('en')} scheduled`}`,
     jobs,
     warmUp,
     filled: warmUp + jobs + depth,
+    scheduled,
     limitMs: 15_000,
   }));
 };

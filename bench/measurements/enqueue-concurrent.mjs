@@ -11,14 +11,10 @@ export const about = {
 
 export const cases = (scale) => [{ label: '', jobs: scale === 'short' ? 10_000 : 50_000 }];
 
-export async function run({ session, verifyWaiting }, { jobs }) {
+export async function run({ enqueueEach, verifyWaiting }, { jobs }) {
   const list = inputs(0, jobs);
-  let next = 0;
   const began = performance.now();
-  const caller = async () => {
-    while (next < jobs) await session.enqueue(list[next++]);
-  };
-  await Promise.all(Array.from({ length: callers }, caller));
+  await enqueueEach(list, callers);
   const ms = performance.now() - began;
   await verifyWaiting(jobs);
   return { rate: (jobs / ms) * 1_000 };

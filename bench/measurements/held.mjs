@@ -7,6 +7,7 @@
 export const about = {
   name: 'held',
   title: 'Process under a transaction held open elsewhere (REPEATABLE READ, idle), concurrency 100',
+  on: ['postgres'],
   metrics: [
     { key: 'rate', label: 'jobs/s', better: 'more' },
     { key: 'end', label: 'jobs/s at the end', better: 'more' },
@@ -21,8 +22,8 @@ export const cases = (scale) =>
     { label: 'with a snapshot and a transaction id', hold: 'select pg_current_xact_id()' },
   ].map((one) => ({ ...one, filled: scale === 'short' ? 200_000 : 1_000_000, limitMs: scale === 'short' ? 15_000 : 60_000 }));
 
-export async function run({ drain, hold }, params) {
-  const release = params.hold === undefined ? undefined : await hold(params.hold);
+export async function run({ drain, store }, params) {
+  const release = params.hold === undefined ? undefined : await store.hold(params.hold);
   const { done, ms, tenths } = await drain({ jobs: params.filled, concurrency: 100, limitMs: params.limitMs });
   await release?.();
   return {

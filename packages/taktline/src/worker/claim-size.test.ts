@@ -39,11 +39,5 @@ it('never comes to more than the slots and a thousand', () => {
 });
 
 it('is never nothing for an idle worker', () => {
-  fc.assert(
-    fc.property(
-      fc.integer({ min: 1, max: 500 }),
-      fc.nat(3_000),
-      (slots, ahead) => void expect(claimSize({ ...none, slots, ahead })).toBeGreaterThan(0),
-    ),
-  );
+  fc.assert(fc.property(fc.integer({ min: 1, max: 500 }), fc.nat(3_000), (slots, ahead) => claimSize({ ...none, slots, ahead }) > 0));
 });

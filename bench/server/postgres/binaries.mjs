@@ -20,7 +20,7 @@ export async function findBinaries(account, copies) {
     throw new Error(`BENCH_POSTGRES_BIN is ${given}: it holds no initdb and postgres`);
   }
   for (const folder of [await askedPgConfig(), ...(await debianFolders())]) if (folder !== undefined && holdsServer(folder)) return folder;
-  const { prepareBinaries } = await import('../../packages/taktline/dist/broker/embedded/server-binaries.js');
+  const { prepareBinaries } = await import('../../../packages/taktline/dist/broker/embedded/server-binaries.js');
   return prepareBinaries(undefined, account, async () => copies);
 }
 

@@ -32,7 +32,7 @@ export async function open(url) {
       worker.on('error', (error) => console.error(error));
       await worker.waitUntilReady();
     },
-    sql: {
+    counts: {
       left: "select exists (select 1 from bullmq.job where state <> 'completed')",
       waiting: "select count(*) from bullmq.job where state not in ('completed', 'active')",
       done: "select count(*) from bullmq.job where state = 'completed'",

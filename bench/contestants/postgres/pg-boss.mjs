@@ -42,7 +42,7 @@ export async function open(url) {
         return results;
       });
     },
-    sql: {
+    counts: {
       left: "select exists (select 1 from pgboss.job where name = 'bench' and state < 'completed')",
       waiting: "select count(*) from pgboss.job where name = 'bench' and state = 'created'",
       done: "select count(*) from pgboss.job where name = 'bench' and state = 'completed'",

@@ -43,7 +43,7 @@ export async function open(url) {
         noHandleSignals: true,
       });
     },
-    sql: {
+    counts: {
       left: 'select exists (select 1 from graphile_worker._private_jobs)',
       waiting: 'select count(*) from graphile_worker._private_jobs where locked_at is null',
     },
