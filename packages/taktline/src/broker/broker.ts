@@ -116,7 +116,8 @@ export interface ClaimRequest {
 export interface ExchangeReply {
   /** Whether each settlement was accepted, in the order given. */
   readonly accepted: readonly boolean[];
-  readonly claim: Claim | undefined;
+  /** What was claimed, in the order in which it is to run: one claim, or one for each queue, as the broker keeps them. */
+  readonly claims: readonly Claim[];
   /** Milliseconds until the next scheduled job of any queue is due; undefined when there is none. */
   readonly nextDueInMs: number | undefined;
   /** True when rows were taken, though all of them had expired: ask again. */
@@ -187,8 +188,11 @@ export interface Broker {
   tidy(): Promise<boolean>;
   /** What a heartbeat thread needs to renew this worker's lease by itself; see heartbeat.ts. */
   heartbeat(worker: string, leaseMs: number): HeartbeatSpec;
-  /** Calls the listener from now on, as well as it can: wake-ups may get lost. Resolves to a function that ends it. */
-  listen(listener: WakeListener): Promise<() => Promise<void>>;
+  /**
+   * Calls the listener from now on, for jobs of these queues, as well as it can: wake-ups may get lost, and some may be for
+   * other queues. Resolves to a function that ends it.
+   */
+  listen(queues: readonly string[], listener: WakeListener): Promise<() => Promise<void>>;
 
   cancel(ids: readonly string[]): Promise<readonly CancelReply[]>;
   /** Those of the given jobs that have ended. */

@@ -35,13 +35,15 @@ async function enqueued(): Promise<string> {
 }
 
 async function claimed() {
-  const { claim } = await opened.broker.exchange(worker, [], {
-    queues: ['work'],
-    limit: 1,
-    lane: 'usual',
-    lowestFirst: false,
-    idle: false,
-  });
+  const [claim] = (
+    await opened.broker.exchange(worker, [], {
+      queues: ['work'],
+      limit: 1,
+      lane: 'usual',
+      lowestFirst: false,
+      idle: false,
+    })
+  ).claims;
   const [job] = claim?.jobs ?? [];
   if (job === undefined) throw new Error('nothing was claimed');
   return job;

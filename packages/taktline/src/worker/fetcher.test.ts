@@ -291,13 +291,15 @@ describe('suspects', () => {
   const suspects = async (count: number, lane: 'suspects' | 'alone') => {
     const before = await opened.broker.join({ name: 'before', leaseMs: 60_000, info: {} });
     const ids = await enqueue(count);
-    const { claim } = await opened.broker.exchange(before, [], {
-      queues: ['a'],
-      limit: count,
-      lane: 'usual',
-      lowestFirst: false,
-      idle: false,
-    });
+    const [claim] = (
+      await opened.broker.exchange(before, [], {
+        queues: ['a'],
+        limit: count,
+        lane: 'usual',
+        lowestFirst: false,
+        idle: false,
+      })
+    ).claims;
     await opened.broker.exchange(
       before,
       (claim as Claim).jobs.map((job) => ({ kind: 'release', job, lane })),

@@ -277,8 +277,8 @@ export class Fetcher {
       this.#failures = 0;
       const refused = reply.accepted.filter((accepted) => !accepted).length;
       if (refused > 0) this.#options.logger.warn('settlements were refused: their claim is no longer held by this worker', { refused });
-      if (reply.claim !== undefined) this.#received(reply.claim);
-      else if (request !== undefined && !reply.more) this.#foundNothing(request, reply.nextDueInMs);
+      for (const claim of reply.claims) this.#received(claim);
+      if (reply.claims.length === 0 && request !== undefined && !reply.more) this.#foundNothing(request, reply.nextDueInMs);
     } catch (error) {
       this.#failed(settlements, error);
     } finally {

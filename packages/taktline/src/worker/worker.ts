@@ -158,7 +158,7 @@ export class Worker {
       });
     const pulse = new Periodic({ everyMs: pulseMs, run: () => this.#pulse(running), failed: failed('pulse') });
     const deaf = await broker
-      .listen({
+      .listen(names, {
         jobs: () => fetcher.wake(),
         attention: (worker) => {
           if (worker === id) pulse.now();

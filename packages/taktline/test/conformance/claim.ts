@@ -16,7 +16,7 @@ export function claiming(subject: Subject): void {
       expect(await worker.take({ limit: 4 })).toHaveLength(4);
       expect(await worker.take({ limit: 1 })).toHaveLength(1);
       expect(ids(await worker.take({ limit: 500 }))).toEqual(['job-5', 'job-6', 'job-7', 'job-8', 'job-9']);
-      expect(await worker.exchange([])).toMatchObject({ claim: undefined, more: false });
+      expect(await worker.exchange([])).toMatchObject({ claims: [], more: false });
     });
 
     it('numbers the places of its jobs, and each claim has an id of its own', async () => {
@@ -132,7 +132,7 @@ export function claiming(subject: Subject): void {
         { limit: 4 },
       );
       expect(reply.accepted).toEqual([true, true, true]);
-      expect(ids(reply.claim?.jobs ?? [])).toEqual(['job-0', 'job-1', 'job-2', 'job-3']);
+      expect(ids(reply.claims.flatMap((claim) => claim.jobs))).toEqual(['job-0', 'job-1', 'job-2', 'job-3']);
     });
 
     it('a job that another worker has handed back is found when nothing else waits', async () => {

@@ -30,8 +30,8 @@ export function expiry(subject: Subject): void {
       const worker = await TestWorker.join(broker);
       await broker.enqueue([job('late', { expiresInMs: 1 })]);
       await expired(broker, 'late');
-      expect(await worker.exchange([])).toMatchObject({ claim: undefined, more: true });
-      expect(await worker.exchange([])).toMatchObject({ claim: undefined, more: false });
+      expect(await worker.exchange([])).toMatchObject({ claims: [], more: true });
+      expect(await worker.exchange([])).toMatchObject({ claims: [], more: false });
       expect(await broker.ended(['late'])).toEqual([{ id: 'late', state: 'expired', result: undefined, past: undefined }]);
       expect(await inspector.job('late')).toMatchObject({ state: 'expired', queue: 'usual' });
     });

@@ -78,7 +78,7 @@ export function leases(subject: Subject): void {
         expect(taken?.lost?.lostAt).toBeGreaterThan(claim.claimedAt);
 
         expect(await lost.settle(end(a), bury(c), release(d), reschedule(a, 0))).toEqual([false, false, false, false]);
-        expect(await lost.exchange([end(c)], { limit: 5 })).toMatchObject({ accepted: [false], claim: undefined });
+        expect(await lost.exchange([end(c)], { limit: 5 })).toMatchObject({ accepted: [false], claims: [] });
         expect(await broker.pulse(lost.id, ['usual'], [])).toMatchObject({ alive: false });
         expect(await link.renew()).toBe(false);
         expect(await broker.recover(lost.id)).toEqual([]);

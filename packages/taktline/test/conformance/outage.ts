@@ -249,7 +249,7 @@ export function outages(subject: Subject): void {
 
     it('a listener that was cut off hears again, and is told that something may have come', async () => {
       let heard = 0;
-      const stop = await broker.listen({
+      const stop = await broker.listen(['usual'], {
         jobs: () => {
           heard += 1;
         },
@@ -313,7 +313,7 @@ export function outages(subject: Subject): void {
 
     it('closes in time while the network is silent', async () => {
       const { broker: other } = await space.open({ timeoutMs });
-      await other.listen({ jobs: () => undefined, attention: () => undefined });
+      await other.listen(['usual'], { jobs: () => undefined, attention: () => undefined });
       space.network.goSilent();
       const started = performance.now();
       await other.close();

@@ -217,6 +217,8 @@ export function packing(subject: Subject): void {
       const [claim] = await broker.recover(heir.id);
       expect(ids(claim?.jobs ?? [])).toEqual(ids(batch));
       expect(await lost.settle(...taken.map((one) => end(one, { result: '"stale"' })))).toEqual(taken.map(() => false));
+      // Nor from anybody else under the claim that is no more.
+      expect(await heir.settle(...taken.map((one) => end(one, { result: '"stale"' })))).toEqual(taken.map(() => false));
       expect(await broker.states(ids(batch))).toEqual(batch.map(() => 'running'));
       await heir.done(...(claim?.jobs ?? []).map((one) => end(one, { result: '"good"' })));
       expect((await broker.ended(ids(batch))).map(({ result }) => result)).toEqual(batch.map(() => '"good"'));

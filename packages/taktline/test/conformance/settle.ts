@@ -231,10 +231,10 @@ export function settling(subject: Subject): void {
       const [it] = await worker.take({ limit: 1 });
       expect(await broker.exchange(worker.id, [end(it as ClaimedJob)], undefined)).toMatchObject({
         accepted: [true],
-        claim: undefined,
+        claims: [],
         more: false,
       });
-      expect(await broker.exchange(worker.id, [], undefined)).toMatchObject({ accepted: [], claim: undefined, more: false });
+      expect(await broker.exchange(worker.id, [], undefined)).toMatchObject({ accepted: [], claims: [], more: false });
       expect(await broker.states(['job-1'])).toEqual(['queued']);
     });
   });

@@ -75,21 +75,21 @@ export class TestWorker {
   }
 
   async claim(request: Partial<ClaimRequest> = {}): Promise<Claim | undefined> {
-    return (await this.exchange([], request)).claim;
+    return (await this.exchange([], request)).claims[0];
   }
 
-  /** The jobs of one claim. */
+  /** The jobs of one exchange. */
   async take(request: Partial<ClaimRequest> = {}): Promise<readonly ClaimedJob[]> {
-    return (await this.claim(request))?.jobs ?? [];
+    return (await this.exchange([], request)).claims.flatMap((claim) => claim.jobs);
   }
 
   /** The jobs of as many claims as it takes until one comes back empty. */
   async takeAll(request: Partial<ClaimRequest> = {}): Promise<ClaimedJob[]> {
     const all: ClaimedJob[] = [];
     for (;;) {
-      const { claim, more } = await this.exchange([], request);
-      for (const job of claim?.jobs ?? []) all.push(job);
-      if (claim === undefined && !more) return all;
+      const { claims, more } = await this.exchange([], request);
+      for (const claim of claims) all.push(...claim.jobs);
+      if (claims.length === 0 && !more) return all;
     }
   }
 

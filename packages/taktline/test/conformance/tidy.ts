@@ -95,7 +95,7 @@ export function upkeep(subject: Subject): void {
       expect(await broker.tidy()).toBe(false);
       const [early, late, done] = await broker.states(['late-0-0', 'late-5-999', 'done-2-999']);
       expect([early, late, done]).toEqual(['expired', 'expired', undefined]);
-      expect(await worker.exchange([])).toMatchObject({ claim: undefined, more: false });
+      expect(await worker.exchange([])).toMatchObject({ claims: [], more: false });
     });
 
     it('several at once do not get into each other’s way', async () => {

@@ -8,7 +8,7 @@ import { bury, job, jobs, release, TestWorker } from './test-worker.ts';
 /** A listener that counts. */
 async function listening(broker: Broker) {
   const heard = { jobs: 0, attention: [] as string[] };
-  const stop = await broker.listen({
+  const stop = await broker.listen(['high', 'usual', 'low'], {
     jobs: () => {
       heard.jobs += 1;
     },

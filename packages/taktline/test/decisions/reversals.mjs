@@ -153,7 +153,7 @@ export const reversals = [
   },
   {
     decision: 'two exchanges are on their way at once',
-    file: 'dist/worker/fetcher.js',
+    file: 'dist/worker/claim-size.js',
     search: 'exchangesAtOnce = 2',
     replace: 'exchangesAtOnce = 1',
     tests: 'src/worker/fetcher.test.ts',

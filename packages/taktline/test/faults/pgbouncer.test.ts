@@ -45,7 +45,7 @@ describe.skipIf(version === undefined)(version === undefined ? missing : `behind
     const { inspector, broker, close } = await open('noticed');
     const wakeUps = (await inspector.examine()).find(({ check }) => check === 'wake-ups');
     expect(wakeUps).toMatchObject({ ok: false, detail: expect.stringContaining('pooler') });
-    const stop = await broker.listen({ jobs: () => undefined, attention: () => undefined });
+    const stop = await broker.listen([], { jobs: () => undefined, attention: () => undefined });
     await stop();
     await close();
     const direct = await openBroker({ url: server.url(), namespace: 'noticed', queues, deadLetterTtlMs: 86_400_000 });
@@ -76,7 +76,7 @@ describe.skipIf(version === undefined)(version === undefined ? missing : `behind
           expect(await broker.cancel([mine[3] as string, 'unknown'])).toEqual(['done', 'unknown']);
           cancelled.push(mine[3] as string);
           const request = { queues: ['usual'], limit: 5, lane: 'usual', lowestFirst: false, idle: true } as const;
-          const { claim } = await broker.exchange(worker, [], request);
+          const [claim] = (await broker.exchange(worker, [], request)).claims;
           expect(await broker.pulse(worker, ['usual'], [])).toMatchObject({ alive: true, cancelled: [] });
           const jobs = claim?.jobs ?? [];
           const { accepted } = await broker.exchange(worker, jobs.map(end), undefined);

@@ -55,7 +55,7 @@ describe('TLS', () => {
       );
       expect(await link.renew()).toBe(true);
       await link.close();
-      const heard = new Promise<void>((resolve) => void broker.listen({ jobs: resolve, attention: () => undefined }));
+      const heard = new Promise<void>((resolve) => void broker.listen([], { jobs: resolve, attention: () => undefined }));
       await heard;
     } finally {
       await close();

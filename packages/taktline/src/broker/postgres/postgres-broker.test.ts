@@ -54,7 +54,7 @@ describe('a claim', () => {
     const ranks: bigint[] = [];
     const seen = await looks(async () => {
       for (let round = 0; round < 3; round++) {
-        const { claim } = await broker.exchange(worker, [], request);
+        const [claim] = (await broker.exchange(worker, [], request)).claims;
         ranks.push(rankOf(claim?.jobs.at(-1) as ClaimedJob));
       }
     });

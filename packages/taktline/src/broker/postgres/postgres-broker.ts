@@ -176,7 +176,7 @@ export class PostgresBroker implements Broker {
     if (reply.idle === true) this.#wake('j');
     return {
       accepted: settling.accepted(reply.accepted ?? []),
-      claim: reply.claim === null ? undefined : await freshClaim(reply as ClaimRow, request?.lane ?? 'usual', this.queues),
+      claims: reply.claim === null ? [] : [await freshClaim(reply as ClaimRow, request?.lane ?? 'usual', this.queues)],
       nextDueInMs: reply.next_due === null ? undefined : Math.max(0, Number(reply.next_due) - Number(reply.now)),
       more: reply.taken > 0 && reply.claim === null,
     };
@@ -232,7 +232,7 @@ export class PostgresBroker implements Broker {
     };
   }
 
-  async listen(wake: WakeListener): Promise<() => Promise<void>> {
+  async listen(_queues: readonly string[], wake: WakeListener): Promise<() => Promise<void>> {
     await this.ping();
     // Behind a pooler nothing would arrive: the workers' slow poll has to do.
     if (this.connection.pooled) return async () => undefined;
