@@ -1,8 +1,9 @@
 /**
  * Packs: jobs that come together travel and are stored as one record, since upkeep of a record for each job is what costs
  * a broker most. Only ids that the engine made within a short time share a pack, so that a job's pack is found by the job's
- * id alone: its ids are UUIDs of version 7, which begin with the time.
+ * id alone: the engine's ids begin with the time (support/ids.ts).
  */
+import { madeHere, timeOfId } from '../support/ids.ts';
 
 /** No more jobs than this. */
 const mostItems = 128;
@@ -50,19 +51,21 @@ export function pack<Item>(
   for (const item of items) {
     const own = id(item);
     const more = bytes(item);
-    if (!own.startsWith(prefix) || prefix === '') {
-      time = timeOf(own);
-      prefix = Number.isNaN(time) ? '' : own.slice(0, prefixLength);
+    const foreign = !madeHere(own);
+    if (!foreign && (prefix === '' || !own.startsWith(prefix))) {
+      time = timeOfId(own);
+      prefix = own.slice(0, prefixLength);
     }
     const fits =
       open.length > 0 &&
+      !foreign &&
       open.length < mostItems &&
       size + more <= mostBytes &&
       Math.max(latest, time) - Math.min(earliest, time) <= packWindowMs &&
       more <= mostBytes / 16 &&
       alike(before as Item, item);
     if (!fits) close();
-    if (Number.isNaN(time) || more > mostBytes / 16) {
+    if (foreign || more > mostBytes / 16) {
       packs.push({ items: [item], first: own, last: own });
       continue;
     }
@@ -83,11 +86,5 @@ export function pack<Item>(
   return packs;
 }
 
-/** The characters of an id that tell its time, `xxxxxxxx-xxxx-7`: the version goes with them. */
-const prefixLength = 15;
-const timed = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-
-/** When an id of the engine's was made; NaN for ids of another kind. */
-function timeOf(id: string): number {
-  return timed.test(id) ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : Number.NaN;
-}
+/** The characters of an id that tell its time, `xxxxxxxx-xxxx`. */
+const prefixLength = 13;

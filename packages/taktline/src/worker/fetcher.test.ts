@@ -68,7 +68,7 @@ async function make(
   const asked: Asked[] = [];
   const state = { inFlight: 0, mostInFlight: 0, refused: 0, recovered: [] as Claim[] };
   /** What happens to an exchange on its way, by its number. */
-  const faults = { exchange: (_: number): 'lost' | 'reply lost' | undefined => undefined };
+  const faults = { exchange: (_: number): 'lost' | 'reply lost' | 'refused' | undefined => undefined };
   /** While it lasts nothing is answered. */
   const outage = { now: false, asked: 0 };
   const unlessAway = () => {
@@ -89,6 +89,7 @@ async function make(
       state.mostInFlight = Math.max(state.mostInFlight, state.inFlight);
       try {
         if (what === 'lost') throw new TaktlineError('BROKER_UNAVAILABLE', 'away');
+        if (what === 'refused') throw new TaktlineError('INVALID_INPUT', 'it does not like that');
         const reply = await opened.broker.exchange(worker, settlements, request);
         if (what === 'reply lost') throw new TaktlineError('BROKER_UNAVAILABLE', 'away');
         state.refused += reply.accepted.filter((accepted) => !accepted).length;
@@ -242,6 +243,26 @@ describe('with nothing to do', () => {
 });
 
 describe('a broker that fails', () => {
+  it('and refuses a batch without a culprit in it gets those one by one, and then batches again', async () => {
+    await enqueue(400);
+    const { fetcher, worker, asked, faults, endAll } = await make({ slots: 40 });
+    let refused = 0;
+    faults.exchange = (count) => {
+      const { settlements } = asked[count - 1] as Asked;
+      if (refused > 0 || settlements.length < 5) return undefined;
+      refused = settlements.length;
+      return 'refused';
+    };
+    endAll();
+    fetcher.start(worker);
+    await polled(async () => (await counts()).done).toBe(400);
+    const sizes = asked.map(({ settlements }) => settlements.length).filter((size) => size > 0);
+    const after = sizes.slice(sizes.indexOf(refused) + 1);
+    expect(after.filter((size) => size === 1).length).toBeGreaterThanOrEqual(refused);
+    expect(Math.max(...after.slice(refused))).toBeGreaterThan(1);
+    expect(await counts()).toEqual({ ready: 0, open: 0, done: 400, dead: 0 });
+  });
+
   it.each(['lost', 'reply lost'] as const)('%s: each job is begun once and settled once', async (what) => {
     await enqueue(300);
     const { fetcher, worker, pool, faults, endAll } = await make({ slots: 20 });

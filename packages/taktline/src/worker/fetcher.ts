@@ -57,8 +57,8 @@ export class Fetcher {
   #settleTimer: NodeJS.Timeout | undefined;
   #pumpSoon: NodeJS.Immediate | undefined;
   #stopped = false;
-  /** Set after the broker refused the data of a batch: settlements go one by one until the culprit is found. */
-  #oneByOne = false;
+  /** After the broker has refused the data of a batch: so many settlements go one by one, until the culprit is found. */
+  #oneByOne = 0;
   #failures = 0;
   #uncertain = false;
   /** The broker did not answer when it was asked again. */
@@ -202,7 +202,7 @@ export class Fetcher {
 
   #take(all: boolean): readonly Settlement[] {
     const settlements = this.#outgoing.take(all);
-    if (!this.#oneByOne || settlements.length < 2) return settlements;
+    if (this.#oneByOne === 0 || settlements.length < 2) return settlements;
     this.#outgoing.putBack(settlements.slice(1));
     return settlements.slice(0, 1);
   }
@@ -275,6 +275,7 @@ export class Fetcher {
     try {
       const reply = await this.#options.broker.exchange(this.#worker, settlements, request);
       this.#failures = 0;
+      this.#oneByOne = Math.max(0, this.#oneByOne - settlements.length);
       const refused = reply.accepted.filter((accepted) => !accepted).length;
       if (refused > 0) this.#options.logger.warn('settlements were refused: their claim is no longer held by this worker', { refused });
       for (const claim of reply.claims) this.#received(claim);
@@ -342,7 +343,7 @@ export class Fetcher {
     const [only] = settlements;
     if (refused && settlements.length === 1 && only !== undefined) this.#buryUnstorable(only, error);
     else this.#outgoing.putBack(settlements);
-    this.#oneByOne = refused && settlements.length > 1;
+    this.#oneByOne = refused && settlements.length > 1 ? settlements.length : 0;
     this.#failures += 1;
     this.#uncertain = true;
     const message = error instanceof Error ? error.message : String(error);

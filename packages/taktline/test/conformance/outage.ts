@@ -136,7 +136,7 @@ export function outages(subject: Subject): void {
     });
 
     it('an enqueue whose reply is lost can be sent again under its id', async () => {
-      const id = '01980000-0000-7000-8000-00000000000a';
+      const id = '01980000-0000-8000-8000-00000000000a';
       await broker.ping();
       space.network.holdReplies();
       await expect(broker.enqueue([job(id)])).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE' });
@@ -146,7 +146,7 @@ export function outages(subject: Subject): void {
     });
 
     it('an enqueue that arrives late, after it was sent again and worked off, makes no second job', async () => {
-      const [plain, timed] = ['01980000-0000-7000-8000-00000000000b', '01980000-0000-7000-8000-00000000000c'] as const;
+      const [plain, timed] = ['01980000-0000-8000-8000-00000000000b', '01980000-0000-8000-8000-00000000000c'] as const;
       await broker.ping();
       space.network.holdRequests();
       await expect(broker.enqueue([job(plain)])).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE' });

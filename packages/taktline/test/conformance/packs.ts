@@ -3,12 +3,16 @@
  * them, it is done to that one only.
  */
 import fc from 'fast-check';
+import { v7 } from 'uuid';
 import { describe, expect, it } from 'vitest';
 import type { ClaimedJob, NewJob, Settlement } from '../../src/broker/broker.ts';
 import { newId } from '../../src/support/ids.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
 import { bury, end, ids, job, named, past, race, release, reschedule, TestWorker } from './test-worker.ts';
 
+/** An id as the engine of another process makes it at that time. */
+const idAt = (ms: number) => v7({ msecs: ms }).replace(/^(.{14})7/, '$18');
 const together = (count: number, more: Partial<NewJob> = {}): NewJob[] => Array.from({ length: count }, () => job(newId(), more));
 
 export function packing(subject: Subject): void {
@@ -243,6 +247,81 @@ export function packing(subject: Subject): void {
       while (await broker.tidy());
       expect(ids(await inspector.jobs('queued', { limit: 100 }))).toEqual([]);
       expect((await broker.ended(ids(waiting))).map(({ state }) => state)).toEqual(waiting.map(() => 'expired'));
+    });
+
+    it('are found among those of other processes, whose ids lie between theirs', async () => {
+      await using space = await subject.space();
+      const { broker, inspector } = await space.open();
+      const worker = await TestWorker.join(broker);
+      const now = Date.now();
+      // Four processes: each of their packs spans 250 ms, and each of those 64 ms more than the one before.
+      const batches = [0, 1, 2, 3].map((process) => Array.from({ length: 26 }, (_, at) => job(idAt(now + process * 64 + at * 10))));
+      for (const batch of batches) await broker.enqueue(batch);
+      const all = batches.flat();
+      const states = () => broker.states(ids(all));
+      expect(await states()).toEqual(all.map(() => 'queued'));
+      for (const one of all) expect((await broker.states([one.id]))[0]).toBe('queued');
+      expect((await inspector.job(all[30]?.id ?? ''))?.envelope).toBe(all[30]?.envelope);
+      expect(await broker.states(Array.from({ length: 26 }, (_, at) => idAt(now + at * 20)))).toEqual(
+        Array.from({ length: 26 }, () => undefined),
+      );
+      const cancelled = [all[0], all[51], all[77]].map((one) => (one as NewJob).id);
+      expect(await broker.cancel(cancelled)).toEqual(['done', 'done', 'done']);
+      const taken = await worker.takeAll();
+      expect(ids(taken)).toEqual(ids(all).filter((id) => !cancelled.includes(id)));
+      await worker.done(...taken.map((one) => end(one, { result: JSON.stringify(one.id) })));
+      expect(await states()).toEqual(ids(all).map((id) => (cancelled.includes(id) ? 'cancelled' : 'succeeded')));
+      for (const one of taken.slice(0, 30)) expect((await broker.ended([one.id]))[0]?.result).toBe(JSON.stringify(one.id));
+    });
+
+    it('are cancelled by the thousand', async () => {
+      await using space = await subject.space();
+      const { broker } = await space.open();
+      const worker = await TestWorker.join(broker);
+      const batch = together(3_000);
+      for (let from = 0; from < batch.length; from += 1_000) await broker.enqueue(batch.slice(from, from + 1_000));
+      const gone = ids(batch).filter((_, index) => index % 100 < 70);
+      expect(new Set(await broker.cancel(gone))).toEqual(new Set(['done']));
+      expect(ids(await worker.takeAll({ limit: 1_000 }))).toEqual(ids(batch).filter((_, index) => index % 100 >= 70));
+    });
+
+    it('make their ids free when their results are gone, and one of them may come again', async () => {
+      await using space = await subject.space();
+      const { broker } = await space.open();
+      const worker = await TestWorker.join(broker);
+      const batch = together(12);
+      await broker.enqueue(batch);
+      await worker.done(...(await worker.take()).map((one) => end(one, { keepMs: 50 })));
+      await eventually(async () => (await broker.ended(ids(batch))).length === 0, 'their time is over');
+      const again = [batch[0], batch[5], batch[11]].map((one) => ({ ...(one as NewJob), ...named() }));
+      expect(await broker.enqueue(again)).toEqual(['created', 'created', 'created']);
+      const taken = await worker.take();
+      expect(ids(taken)).toEqual(ids(again));
+      await worker.done(...taken.map((one) => end(one, { result: '"again"' })));
+      expect((await broker.ended(ids(again))).map(({ result }) => result)).toEqual(['"again"', '"again"', '"again"']);
+      expect(await broker.cancel(ids(again))).toEqual(['ended', 'ended', 'ended']);
+    });
+
+    it('with others that wait for a time or have names: each is what it was given as', async () => {
+      await using space = await subject.space();
+      const { broker } = await space.open();
+      const worker = await TestWorker.join(broker);
+      await broker.enqueue([job('there', named())]);
+      const mixed = together(40).map((one, index) =>
+        index % 10 === 3
+          ? { ...one, countdownMs: 3_600_000 }
+          : index % 10 === 7
+            ? { ...one, id: index === 7 ? 'there' : `named-${index}`, ...named() }
+            : one,
+      );
+      expect(await broker.enqueue(mixed)).toEqual(mixed.map(({ id }) => (id === 'there' ? 'duplicate' : 'created')));
+      expect(await broker.states(ids(mixed))).toEqual(mixed.map(({ countdownMs }) => (countdownMs === undefined ? 'queued' : 'scheduled')));
+      expect(ids(await worker.takeAll()).toSorted()).toEqual(
+        mixed
+          .filter(({ countdownMs }) => countdownMs === undefined)
+          .map(({ id }) => id)
+          .toSorted(),
+      );
     });
 
     it('can be sent again one by one under their ids, wherever they are', async () => {

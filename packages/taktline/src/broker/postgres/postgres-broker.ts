@@ -19,7 +19,7 @@ import type {
   WakeListener,
   WorkerDescription,
 } from '../broker.ts';
-import { pack } from '../packs.ts';
+import { type Pack, pack } from '../packs.ts';
 import { type ClaimRow, freshClaim, type StoredClaimRow, storedClaim } from './claim-rows.ts';
 import { Connection } from './connection.ts';
 import { Listener } from './listener.ts';
@@ -32,6 +32,8 @@ import { array, dueOf, join, joinPacks, moment } from './wire.ts';
 
 /** A claim takes no more than this; one larger job still fits. */
 const claimBytes = 4 * 1024 * 1024;
+/** A statement that cancels more would keep claims from the packs that it takes apart. */
+const cancelsAtOnce = 1_000;
 
 export interface PostgresBrokerOptions {
   /** Asked again when a connection cannot be made. */
@@ -94,30 +96,20 @@ export class PostgresBroker implements Broker {
 
   async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
     await this.open();
-    const timed = jobs.some((job) => dueOf(job) !== null);
-    const expiring = jobs.some((job) => job.expiresAt !== undefined || job.expiresInMs !== undefined);
-    const unique = jobs.some((job) => job.unique !== undefined);
-    // What waits for a time, or has an id of its caller's, is a row of its own.
-    const packs =
-      timed || unique
-        ? jobs.map((job) => ({ items: [job], first: job.id, last: job.id }))
-        : pack(
-            jobs,
-            (job) => job.id,
-            (job) => job.envelope.length,
-            (before, job) =>
-              before.queue === job.queue &&
-              before.priority === job.priority &&
-              before.expiresAt === job.expiresAt &&
-              before.expiresInMs === job.expiresInMs,
-          );
-    const heads = packs.map(({ items }) => items[0] as NewJob);
+    // In one statement, so that the jobs of a batch keep their order. What waits for a time, or has an id of its caller's, is
+    // a row of its own, and then its neighbours are.
+    const alone = jobs.some((job) => job.unique !== undefined || dueOf(job) !== null);
+    const records = alone ? jobs.map((job) => ({ items: [job], first: job.id, last: job.id })) : packs(jobs);
+    const heads = records.map(({ items }) => items[0] as NewJob);
+    const timed = heads.some((job) => dueOf(job) !== null);
+    const expiring = heads.some((job) => job.expiresAt !== undefined || job.expiresInMs !== undefined);
+    const unique = heads.some((job) => job.unique !== undefined);
     const [row] = await this.connection.query<{ replies: number[] | null; idle: boolean }>(this.statements.enqueue, [
-      joinPacks(packs, (job) => job.id),
-      joinPacks(packs, (job) => job.envelope),
-      array(packs.map(({ items }) => items.length)),
-      join(packs, ({ first }) => first),
-      join(packs, ({ items, last }) => (items.length === 1 ? '' : last)),
+      joinPacks(records, (job) => job.id),
+      joinPacks(records, (job) => job.envelope),
+      array(records.map(({ items }) => items.length)),
+      join(records, ({ first }) => first),
+      join(records, ({ items, last }) => (items.length === 1 ? '' : last)),
       array(await this.queues.numbers(heads.map((job) => job.queue))),
       array(heads.map((job) => job.priority)),
       timed ? array(heads.map(dueOf)) : null,
@@ -171,7 +163,7 @@ export class PostgresBroker implements Broker {
     if (look !== undefined) this.#cursor.learn(look, { tops: reply.floors, dueFloor: Number(reply.due_floor), lookedMs: reply.looked });
     for (const [index, rank] of (reply.rests ?? []).entries()) {
       const queue = ranges[index]?.queue;
-      if (rank !== null && queue !== undefined) this.#cursor.handedBack(queue, rank);
+      if (rank !== null && queue !== undefined) this.#cursor.leftOver(queue, rank);
     }
     if (reply.idle === true) this.#wake('j');
     return {
@@ -251,11 +243,18 @@ export class PostgresBroker implements Broker {
 
   async cancel(ids: readonly string[]): Promise<readonly CancelReply[]> {
     await this.open();
-    const [row] = await this.connection.query<{ replies: string[] | null; workers: string[] | null }>(this.statements.cancel, [[...ids]]);
+    const answers: CancelReply[] = [];
+    const workers = new Set<string>();
+    for (let from = 0; from < ids.length; from += cancelsAtOnce) {
+      const [row] = await this.connection.query<{ replies: string[] | null; workers: string[] | null }>(this.statements.cancel, [
+        ids.slice(from, from + cancelsAtOnce),
+      ]);
+      for (const reply of row?.replies ?? []) answers.push(cancelReplies.get(reply) ?? 'unknown');
+      for (const worker of row?.workers ?? []) workers.add(worker);
+    }
     // Done already, and the workers hear of it with their next pulse at the latest: a lost notification changes nothing.
-    for (const worker of new Set(row?.workers ?? []))
-      await this.connection.query(this.statements.notify, [this.#channel, `w${worker}`]).catch(() => undefined);
-    return (row?.replies ?? []).map((reply) => cancelReplies.get(reply) ?? 'unknown');
+    for (const worker of workers) await this.connection.query(this.statements.notify, [this.#channel, `w${worker}`]).catch(() => undefined);
+    return answers;
   }
 
   async ended(ids: readonly string[]): Promise<readonly EndedJob[]> {
@@ -335,6 +334,19 @@ type ExchangeRow = Record<string, unknown> &
     readonly looked: number | null;
     readonly idle: boolean | null;
   };
+
+function packs(jobs: readonly NewJob[]): Pack<NewJob>[] {
+  return pack(
+    jobs,
+    (job) => job.id,
+    (job) => job.envelope.length,
+    (before, job) =>
+      before.queue === job.queue &&
+      before.priority === job.priority &&
+      before.expiresAt === job.expiresAt &&
+      before.expiresInMs === job.expiresInMs,
+  );
+}
 
 const replies: readonly EnqueueReply[] = ['created', 'duplicate', 'conflict'];
 const cancelReplies = new Map<string, CancelReply>([

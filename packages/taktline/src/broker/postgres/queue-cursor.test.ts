@@ -241,3 +241,45 @@ it('whatever is enqueued, claimed and handed back, no job is overlooked for more
     { numRuns: 300 },
   );
 });
+
+describe('what stays of a pack', () => {
+  const reply = (cursor: QueueCursor, look: Look, top: number, rest?: number) => {
+    cursor.learn(look, { tops: [rankOf(5, top).toString()], dueFloor: 0, lookedMs: null });
+    if (rest !== undefined) cursor.leftOver(1, rankOf(5, rest).toString());
+  };
+  const floor = (cursor: QueueCursor) => cursor.look([1], 'usual', false).ranges.at(-1)?.from;
+
+  it('is not passed, neither by the look that left it nor by one that was under way', () => {
+    for (const lateFirst of [true, false]) {
+      const { cursor } = make();
+      cursor.look([1], 'usual', false);
+      const [one, other] = [cursor.look([1], 'usual', false), cursor.look([1], 'usual', false)];
+      if (lateFirst) reply(cursor, other, 300);
+      reply(cursor, one, 100, 120);
+      if (!lateFirst) reply(cursor, other, 300);
+      expect(floor(cursor)).toBe(rankOf(5, 119));
+    }
+  });
+
+  it('does not keep claims that overlap from getting on', () => {
+    const { cursor } = make();
+    cursor.look([1], 'usual', false);
+    let under = cursor.look([1], 'usual', false);
+    for (let step = 1; step <= 50; step++) {
+      const next = cursor.look([1], 'usual', false);
+      reply(cursor, under, step * 100, step * 100 + 28);
+      under = next;
+    }
+    expect(floor(cursor)).toBeGreaterThan(rankOf(5, 4_800));
+  });
+
+  it('of another queue or priority is nothing to a look', () => {
+    const { cursor } = make();
+    cursor.look([1], 'usual', false);
+    const look = cursor.look([1], 'usual', false);
+    cursor.leftOver(2, rankOf(5, 10).toString());
+    cursor.leftOver(1, rankOf(9, 10).toString());
+    reply(cursor, look, 100);
+    expect(floor(cursor)).toBe(rankOf(5, 100));
+  });
+});

@@ -24,6 +24,8 @@ export interface Look {
   readonly again: boolean;
   /** Floors that were taken back since make what this look finds worthless for them. */
   readonly generation: number;
+  /** How many rests of packs were known when it began. */
+  readonly rests: number;
   /** When it began, if it looks through everything. */
   readonly resetAt: number | undefined;
 }
@@ -49,6 +51,8 @@ const resetEveryMs = 1_000;
 const restShare = 10;
 /** A look that takes less is worth no rest. */
 const cheapMs = 2;
+/** Places of rests that are remembered; a look that was under way for longer is overtaken by the reset. */
+const restsKept = 1_000;
 
 export class QueueCursor {
   readonly #now: () => number;
@@ -57,6 +61,9 @@ export class QueueCursor {
   /** The due time up to which scheduled jobs have been moved. */
   #dueFloor = 0;
   #generation = 0;
+  /** Where rests of packs were put back, the newest last; and how many of them have been dropped from the list. */
+  #rests: { readonly queue: number; readonly place: bigint }[] = [];
+  #restsDropped = 0;
   #resetDue = 0;
   #againFrom = 0;
 
@@ -68,7 +75,7 @@ export class QueueCursor {
     if (lane !== 'usual') {
       const start = (laneOf[lane] << 60n) - 1n;
       const ranges = queues.map((queue) => ({ queue, from: start, to: start + (1n << 60n) + 1n, start }));
-      return { ranges, dueFloor: this.#dueFloor, again: false, generation: -1, resetAt: undefined };
+      return { ranges, dueFloor: this.#dueFloor, again: false, generation: -1, rests: 0, resetAt: undefined };
     }
     const now = this.#now();
     const reset = now >= this.#resetDue;
@@ -83,6 +90,7 @@ export class QueueCursor {
       dueFloor: this.#dueFloor,
       again: !reset && now >= this.#againFrom,
       generation: this.#generation,
+      rests: this.#restsDropped + this.#rests.length,
       resetAt: reset ? now : undefined,
     };
   }
@@ -92,15 +100,15 @@ export class QueueCursor {
     const now = this.#now();
     if (look.resetAt !== undefined) this.#resetDue = Math.max(this.#resetDue, now + (now - look.resetAt) * restShare);
     if (found.lookedMs !== null && found.lookedMs > cheapMs) this.#againFrom = now + found.lookedMs * restShare;
-    if (look.generation !== this.#generation) return;
+    if (look.generation !== this.#generation || look.rests < this.#restsDropped) return;
     this.#dueFloor = found.dueFloor;
     for (const [index, top] of (found.tops ?? []).entries()) {
       const range = look.ranges[index];
       if (top === null || range === undefined) continue;
-      const rank = BigInt(top);
+      const band = BigInt(top) >> bandBits;
+      const rank = this.#shortOfRests(look, range.queue, BigInt(top));
       const floors = this.#floors.get(range.queue) ?? new Map<bigint, bigint>();
       this.#floors.set(range.queue, floors);
-      const band = rank >> bandBits;
       const known = floors.get(band);
       if (known === undefined || known < rank) floors.set(band, rank);
     }
@@ -109,11 +117,35 @@ export class QueueCursor {
   /** A job goes back to its place. Said before the exchange that does it, for its own claim, and after, for those under way. */
   handedBack(queue: number, rank: string): void {
     this.#generation += 1;
+    this.#lower(queue, BigInt(rank) & ((1n << 60n) - 1n));
+  }
+
+  /** What stays of a pack of which a claim took a part begins here. Other looks that were under way then may have passed it. */
+  leftOver(queue: number, rank: string): void {
     const place = BigInt(rank) & ((1n << 60n) - 1n);
+    this.#rests.push({ queue, place });
+    if (this.#rests.length > restsKept) {
+      this.#rests.shift();
+      this.#restsDropped += 1;
+    }
+    this.#lower(queue, place);
+  }
+
+  #lower(queue: number, place: bigint): void {
     const floors = this.#floors.get(queue);
     const band = place >> bandBits;
     const known = floors?.get(band);
     if (known !== undefined && known >= place) floors?.set(band, place - 1n);
+  }
+
+  /** The floor that a look has found, but in front of every rest that was put back since it began. */
+  #shortOfRests(look: Look, queue: number, top: bigint): bigint {
+    let floor = top;
+    for (let index = Math.max(0, look.rests - this.#restsDropped); index < this.#rests.length; index++) {
+      const rest = this.#rests[index] as { readonly queue: number; readonly place: bigint };
+      if (rest.queue === queue && rest.place >> bandBits === top >> bandBits && rest.place <= floor) floor = rest.place - 1n;
+    }
+    return floor;
   }
 
   #ranges(queue: number, lowestFirst: boolean): Range[] {

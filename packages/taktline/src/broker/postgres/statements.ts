@@ -42,7 +42,7 @@ export function statements(namespace: string) {
     counts: make(
       'counts',
       `with running as (
-         select h.queue, count(*) as n from ${s}.claims c, ${s}.held(c) h group by 1
+         select h.queue, count(*) as n from ${s}.claims c, ${s}.held(c.runs, c.open) h group by 1
        ), waiting as (select queue, sum(size) as n, min(enqueued_at) filter (where rank < 1::bigint << 60) as oldest from ${s}.ready group by queue),
        later as (select queue, count(*) as n from ${s}.scheduled group by queue),
        dead as (select queue, count(*) as n from ${s}.dead group by queue)
@@ -70,7 +70,7 @@ export function statements(namespace: string) {
        union all select m.u, 'running', h.queue, 10 - ((h.rank >> 56) & 15)::int, h.enqueued_at, null, null, c.claimed_at, null, w.name,
            (string_to_array(c.envelopes, E'\\x1e'))[m.n], nullif((string_to_array(c.pasts, E'\\x1e'))[m.n], ''), null,
            (c.progress::jsonb ->> (m.n - 1)::text), coalesce(get_bit(c.cancels, m.n::int - 1) = 1, false)
-         from ${s}.claims c left join ${s}.workers w on w.id = c.worker, string_to_table(c.ids, E'\\x1e') with ordinality as m(u, n), ${s}.held(c) h
+         from ${s}.claims c left join ${s}.workers w on w.id = c.worker, string_to_table(c.ids, E'\\x1e') with ordinality as m(u, n), ${s}.held(c.runs, c.open) h
          where m.u = $1 and h.place = m.n
        limit 1`,
     ),
@@ -92,7 +92,7 @@ export function statements(namespace: string) {
       'list_running',
       `select m.u as id, 'running' as state, h.queue, null::int as priority, h.enqueued_at, null::bigint as due_at, null::bigint as expires_at,
          c.claimed_at, w.name as worker, m.v as envelope, nullif(m.p, '') as past
-       from ${s}.claims c left join ${s}.workers w on w.id = c.worker, ${s}.held(c) h,
+       from ${s}.claims c left join ${s}.workers w on w.id = c.worker, ${s}.held(c.runs, c.open) h,
          rows from (string_to_table(c.ids, E'\\x1e'), string_to_table(c.envelopes, E'\\x1e'), string_to_table(c.pasts, E'\\x1e')) with ordinality as m(u, v, p, n)
        where m.n = h.place and ($1::smallint is null or h.queue = $1) order by c.claimed_at, m.n limit $2`,
     ),

@@ -14,15 +14,16 @@ create table queues (
   priority smallint not null check (priority between 1 and 10)
 );
 
--- Ids that the engine makes: UUIDs of version 7.
+-- Ids that the engine makes: UUIDs of version 8, which begin with the time as those of version 7 do.
 create function made_here(id text) returns boolean language sql immutable parallel safe
-as $$ select length(id) = 36 and substr(id, 15, 1) = '7' $$;
+as $$ select length(id) = 36 and substr(id, 15, 1) = '8' $$;
 
 -- The highest last_id that a pack with this id in it can have; the id itself where it is in no pack.
 create function window_end(id text) returns text language sql immutable parallel safe
 as $$
-  select case when id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-7' then regexp_replace(
-      lpad(to_hex(('x' || substr(id, 1, 8) || substr(id, 10, 4))::bit(48)::bigint + 250), 12, '0'), '^(.{8})(.{4})$', '\1-\2~')
+  select case when id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-8' then regexp_replace(
+      lpad(to_hex(least(('x' || substr(id, 1, 8) || substr(id, 10, 4))::bit(48)::bigint + 250, 281474976710655)), 12, '0'),
+      '^(.{8})(.{4})$', '\1-\2~')
     else id end
 $$;
 
@@ -38,7 +39,7 @@ create table ready (
   enqueued_at bigint not null,
   expires_at bigint,
   id text collate "C" not null,
-  last_id text collate "C" check (last_id <= window_end(id)),
+  last_id text collate "C" check (last_id is null or last_id <= window_end(id)),
   ids text,
   envelopes text not null,
   past text,
@@ -114,7 +115,7 @@ create table ended (
   finished_at bigint not null,
   expires_at bigint not null,
   id text collate "C" primary key,
-  last_id text collate "C" check (last_id <= window_end(id)),
+  last_id text collate "C" check (last_id is null or last_id <= window_end(id)),
   ids text,
   enqueued text,
   results text,

@@ -22,7 +22,7 @@ $$;
 create function take(p_queue smallint, p_from bigint, p_to bigint, p_limit integer, p_enough integer, p_bytes bigint, p_any boolean)
 returns table (size smallint, rank bigint, enqueued_at bigint, expires_at bigint, id text, last_id text, ids text, envelopes text, past text, cut boolean)
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -85,49 +85,69 @@ begin
   end if;
 end $$;
 
+-- Where to look for packs that may hold some of the ids: a range of last_id for all ids of the same 256 ms, and the highest
+-- of them. Only ids that the engine made stand in packs.
+create function windows(p_ids text[]) returns table (low text, high text, top text) language sql immutable
+as $$
+  select min(t.i collate "C"), max(window_end(t.i) collate "C"), max(t.i collate "C")
+  from unnest(p_ids) as t(i) where made_here(t.i) group by left(t.i, 11)
+$$;
+
 -- The given jobs, as far as they are ready.
+-- Here and below, `offset 0` and the order keep the planner from other ways to the few rows of a range, whatever it
+-- believes of the table's size.
 create function ready_jobs(p_ids text[])
 returns table (id text, queue smallint, rank bigint, enqueued_at bigint, expires_at bigint, envelope text, past text) language sql stable
-set enable_seqscan = off set jit = off
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
   select y.id, y.queue, y.rank, y.enqueued_at, y.expires_at, y.envelopes, y.past from ready y where y.id = any (p_ids) and y.last_id is null
   union all
   select m.i, y.queue, y.rank + m.n - 1, y.enqueued_at, y.expires_at, m.e, null
   from ready y, rows from (string_to_table(y.ids, E'\x1e'), string_to_table(y.envelopes, E'\x1e')) with ordinality as m(i, e, n)
-  where y.ctid = any (array(select p.ctid from unnest(p_ids) as u(i) join ready p on p.last_id between u.i and window_end(u.i) and p.id <= u.i))
+  where y.ctid = any (array(
+      select p.ctid from windows(p_ids) w
+      cross join lateral (select y.ctid from ready y where y.last_id between w.low and w.high and y.id <= w.top order by y.last_id offset 0) p))
     and m.i in (select unnest(p_ids))
 $$;
 
 -- Removes the given jobs from ready, as far as they are there, and returns them. The others of their packs stay in place.
 create function remove_ready(p_ids text[]) returns table (id text, queue smallint, enqueued_at bigint, expires_at bigint, past text)
 language plpgsql
-set enable_seqscan = off set jit = off
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
   v_ids text[];
   v_envelopes text[];
+  v_gone text[];
   v_pack ready;
+  r record;
 begin
   return query delete from ready y where y.id = any (p_ids) and y.last_id is null returning y.id, y.queue, y.enqueued_at, y.expires_at, y.past;
-  for v_pack in
-    delete from ready y
-    where y.ctid = any (array(select p.ctid from unnest(p_ids) as u(i) join ready p on p.last_id between u.i and window_end(u.i) and p.id <= u.i))
-    returning y.*
+  -- In one order, so that two of them wait for each other instead of dead-locking.
+  for r in
+    select p.ctid as at from windows(p_ids) w
+    cross join lateral (
+      select y.ctid, y.last_id, y.ids from ready y where y.last_id between w.low and w.high and y.id <= w.top order by y.last_id offset 0) p
+    where exists (select 1 from string_to_table(p.ids, E'\x1e') as m(i) where m.i in (select unnest(p_ids)))
+    order by p.last_id
   loop
+    delete from ready y where y.ctid = r.at returning y.* into v_pack;
+    continue when not found;
     v_ids := string_to_array(v_pack.ids, E'\x1e');
     v_envelopes := string_to_array(v_pack.envelopes, E'\x1e');
+    v_gone := array(select t.i from unnest(v_ids) as t(i) where t.i in (select unnest(p_ids)));
     perform put_part(v_pack, v_ids, v_envelopes, min(t.n)::integer, max(t.n)::integer)
-    from (select t.n, t.n - row_number() over (order by t.n) as island from unnest(v_ids) with ordinality as t(i, n) where t.i <> all (p_ids)) t
+    from (select t.n, t.n - row_number() over (order by t.n) as island from unnest(v_ids) with ordinality as t(i, n) where t.i <> all (v_gone)) t
     group by t.island;
-    return query select t.i, v_pack.queue, v_pack.enqueued_at, v_pack.expires_at, null::text from unnest(v_ids) as t(i) where t.i = any (p_ids);
+    return query select t.i, v_pack.queue, v_pack.enqueued_at, v_pack.expires_at, null::text from unnest(v_gone) as t(i);
   end loop;
 end $$;
 
 -- The given jobs, as far as they have ended and their time is not over.
 create function ended_jobs(p_ids text[])
 returns table (id text, state "char", queue smallint, enqueued_at bigint, finished_at bigint, result text, past text) language sql stable
-set enable_seqscan = off set jit = off
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
   select e.id, e.state, e.queue, e.enqueued_at, e.finished_at, e.results, e.pasts
   from ended e where e.id = any (p_ids) and e.last_id is null and e.expires_at > now_ms()
@@ -135,17 +155,20 @@ as $$
   select m.i, e.state, e.queue, coalesce(m.q::bigint, e.enqueued_at), e.finished_at, nullif(m.r, ''), nullif(m.p, '')
   from ended e, rows from (string_to_table(e.ids, E'\x1e'), string_to_table(e.enqueued, ','), string_to_table(e.results, E'\x1e'),
       string_to_table(e.pasts, E'\x1e')) as m(i, q, r, p)
-  where e.ctid = any (array(select p.ctid from unnest(p_ids) as u(i) join ended p on p.last_id between u.i and window_end(u.i) and p.id <= u.i))
+  where e.ctid = any (array(
+      select p.ctid from windows(p_ids) w
+      cross join lateral (select e.ctid from ended e where e.last_id between w.low and w.high and e.id <= w.top order by e.last_id offset 0) p))
     and e.expires_at > now_ms() and m.i in (select unnest(p_ids))
 $$;
 
--- The jobs of a claim that are not settled: their place in it (from 1), and what its runs say of them.
-create function held(p_claim claims) returns table (place integer, queue smallint, rank bigint, enqueued_at bigint, expires_at bigint)
+-- The jobs of a claim that are not settled: their place in it (from 1), and what its runs say of them. Not of the claim's row:
+-- that would read its payloads.
+create function held(p_runs text, p_open varbit) returns table (place integer, queue smallint, rank bigint, enqueued_at bigint, expires_at bigint)
 language sql stable
 as $$
   select j.place::integer, j.queue, j.rank, j.enqueued_at, j.expires_at from (
     select row_number() over (order by t.n, g.g) as place, split_part(t.r, ',', 2)::smallint as queue, split_part(t.r, ',', 3)::bigint + g.g as rank,
       split_part(t.r, ',', 4)::bigint as enqueued_at, nullif(split_part(t.r, ',', 5), '')::bigint as expires_at
-    from string_to_table(p_claim.runs, ';') with ordinality as t(r, n), generate_series(0, split_part(t.r, ',', 1)::integer - 1) as g(g)
-  ) j where get_bit(p_claim.open, j.place::integer - 1) = 1
+    from string_to_table(p_runs, ';') with ordinality as t(r, n), generate_series(0, split_part(t.r, ',', 1)::integer - 1) as g(g)
+  ) j where get_bit(p_open, j.place::integer - 1) = 1
 $$;

@@ -51,6 +51,13 @@ begin
     from unnest(v_ids, v_envelopes, p_sizes, string_to_array(p_firsts, E'\x1d'), string_to_array(p_lasts, E'\x1d'), p_queues, p_priorities, p_expires)
       as t(i, e, n, f, l, q, p, x);
   else
+    -- The first enqueue of a job that is sent again may be under way, in a pack or here: it is waited for. One that comes
+    -- later sees the row in ids.
+    if exists (select 1 from unnest(v_ids, string_to_array(p_prints, E'\x1d')) as t(i, f) where t.f <> '' and made_here(t.i)) then
+      perform pg_advisory_xact_lock(hashtext(current_schema()), 3);
+    else
+      perform pg_advisory_xact_lock_shared(hashtext(current_schema()), 3);
+    end if;
     v_prints := coalesce(string_to_array(p_prints, E'\x1d'), array_fill(''::text, array[cardinality(v_ids)]));
     -- go: to be made. An id that stands twice in a batch is its first job.
     -- doubt: an id that the engine made may have been sent before without a row in ids, by an enqueue whose reply was
@@ -72,9 +79,6 @@ begin
     into v_go, v_doubt
     from given g left join made m on m.id = g.i;
 
-    -- The first enqueue of such a job may be under way, in a pack: it is waited for. One that comes later sees the row in ids.
-    if cardinality(v_doubt) > 0 then perform pg_advisory_xact_lock(hashtext(current_schema()), 3); end if;
-
     -- A job with a due time waits here even when that has come: so it meets an unfinished insert of the same id that was
     -- made before it had.
     with put as (
@@ -95,7 +99,7 @@ begin
 
     -- Every unfinished insert of the same id has been waited for, so a new snapshot sees each older job in exactly one place.
     if cardinality(v_doubt) > 0 then
-      delete from ended e where e.id = any (v_doubt) and e.last_id is null and e.expires_at <= v_now;
+      delete from ended e where e.id = any (v_doubt) and e.expires_at <= v_now;
       select array_agg(id) into v_found from (
         select id from ended_jobs(v_doubt)
         union all select id from dead where id = any (v_doubt)
@@ -286,15 +290,17 @@ begin
           insert into ended (id, last_id, ids, size, state, queue, enqueued_at, finished_at, expires_at, pasts)
           select g.id, g.last_id, case when g.size > 1 then g.ids end, g.size, 'x', p_queues[i], g.enqueued_at, v_now, v_now + 3600000, g.past
           from got g where g.expires_at <= v_now
-        ), live as (
-          select * from got where got.size > 0 and (got.expires_at is null or got.expires_at > v_now) order by got.rank
         )
-        select sum(g.size) as size, string_agg(concat_ws(',', g.size, p_queues[i], g.rank, g.enqueued_at, g.expires_at), ';') as runs,
-          string_agg(g.ids, E'\x1e') as ids, string_agg(g.envelopes, E'\x1e') as envelopes,
-          case when count(g.past) > 0 then string_agg(coalesce(g.past, repeat(E'\x1e', g.size - 1)), E'\x1e') end as pasts,
-          a.taken, a.top, a.bytes, a.full, a.rest
-        into r from (select sum(got.size) as taken, max(got.rank) as top, sum(octet_length(got.envelopes)) as bytes, bool_or(got.size = 0) as full,
-          max(got.rank + got.size) filter (where got.cut) as rest from got) a left join live g on true group by a.taken, a.top, a.bytes, a.full, a.rest;
+        select sum(g.size) filter (where g.live) as size,
+          string_agg(concat_ws(',', g.size, p_queues[i], g.rank, g.enqueued_at, g.expires_at), ';') filter (where g.live) as runs,
+          string_agg(g.ids, E'\x1e') filter (where g.live) as ids, string_agg(g.envelopes, E'\x1e') filter (where g.live) as envelopes,
+          case when bool_or(g.live and g.past is not null) then
+            string_agg(coalesce(g.past, repeat(E'\x1e', g.size - 1)), E'\x1e') filter (where g.live) end as pasts,
+          sum(g.size) as taken, max(g.rank) as top, sum(octet_length(g.envelopes)) as bytes, bool_or(g.size = 0) as full,
+          max(g.rank + g.size) filter (where g.cut) as rest
+        into r from (
+          select got.*, got.size > 0 and (got.expires_at is null or got.expires_at > v_now) as live from got order by got.rank
+        ) g;
         continue when r.taken is null;
         floors[i] := r.top;
         rests[i] := r.rest;

@@ -158,6 +158,7 @@ declare
   v_some text[];
   v_worker bigint;
   v_open varbit;
+  v_over boolean;
   r record;
 begin
   workers := '{}';
@@ -190,10 +191,13 @@ begin
       workers := workers || v_worker;
       v_asked := v_asked || v_some;
     end loop;
-    exit when cardinality(v_done) + cardinality(v_asked) >= cardinality(p_ids) or not exists (
+    v_over := cardinality(v_done) + cardinality(v_asked) >= cardinality(p_ids) or not exists (
       select 1 from find(p_ids) f where f.state in ('queued', 'scheduled', 'retrying', 'running') and f.id <> all (v_asked));
+    exit when v_over;
   end loop;
-  v_some := array(select e.id from ended_jobs(p_ids) e union all select d.id from dead d where d.id = any (p_ids));
+  -- It is tried again as a whole.
+  if not v_over then raise serialization_failure using message = 'the jobs were moved about all the time'; end if;
+  v_some := array(select f.id from find(p_ids) f where f.state not in ('queued', 'scheduled', 'retrying'));
   select array_agg(case
       when t.i = any (v_done) then 'd' when t.i = any (v_asked) then 'a'
       when t.i = any (v_some) then 'e'
