@@ -182,7 +182,7 @@ export class Client {
       if (!(error instanceof TaktlineError) || error.code !== 'BROKER_UNAVAILABLE') throw error;
       throw new TaktlineError(
         error.code,
-        `${error.message}. Whether the job was enqueued is not known: sent again with { id: '${job.id}' } it is made once`,
+        `${error.message}. Whether the job was enqueued is not known: sent again under the id ${job.id} it is made once`,
         { cause: error.cause, jobId: job.id },
       );
     });
