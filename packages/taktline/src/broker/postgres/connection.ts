@@ -25,6 +25,11 @@ export interface Statement {
 
 type Row = Record<string, unknown>;
 
+/** So many are made as soon as they are wanted, and stay open. */
+const keptOpen = 2;
+/** How long a statement waits for one of them before another is made. */
+const patienceMs = 20;
+
 export async function loadPg(): Promise<typeof pg> {
   try {
     return (await import('pg')).default;
@@ -52,6 +57,8 @@ export class Connection {
   #opening: Promise<pg.Pool> | undefined;
   #closed = false;
   #pooled: boolean | undefined;
+  /** Who waits for a connection to be free, in order. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -73,14 +80,14 @@ export class Connection {
       const pool = await this.#open();
       let client: pg.PoolClient | undefined;
       try {
-        client = await pool.connect();
+        client = await this.#acquire(pool);
         const config = this.#pooled === true ? { text: statement.text, values: [...values] } : { ...statement, values: [...values] };
         const { rows } = await client.query<Result>(config);
-        client.release();
+        this.#release(client);
         return rows;
       } catch (error) {
         // The pool itself would give up the connection after any error: to make it, and its plans, anew takes 50 ms.
-        client?.release(!isRefusal(error));
+        if (client !== undefined) this.#release(client, !isRefusal(error));
         const code = (error as { code?: unknown }).code;
         if ((code === '40P01' || code === '40001') && round < 4) continue;
         if (isConnectFailure(error)) this.#forget(pool);
@@ -92,7 +99,7 @@ export class Connection {
   /** Runs `work` in one transaction on one connection. */
   async transaction<Result>(work: (client: pg.ClientBase) => Promise<Result>): Promise<Result> {
     const pool = await this.#open();
-    const client = await pool.connect().catch((error: unknown) => {
+    const client = await this.#acquire(pool).catch((error: unknown) => {
       this.#forget(pool);
       throw translate(error);
     });
@@ -107,7 +114,7 @@ export class Connection {
       await client.query('rollback').catch(() => undefined);
       throw translate(error);
     } finally {
-      client.release(failure instanceof Error && isConnectFailure(failure));
+      this.#release(client, failure instanceof Error && isConnectFailure(failure));
     }
   }
 
@@ -130,7 +137,12 @@ export class Connection {
   async #connect(): Promise<pg.Pool> {
     const { Pool } = await loadPg();
     const url = await this.#options.url();
-    const pool = new Pool({ ...clientConfig(url, this.#options.name, this.#timeoutMs), max: this.#options.max, idleTimeoutMillis: 30_000 });
+    const pool = new Pool({
+      ...clientConfig(url, this.#options.name, this.#timeoutMs),
+      max: this.#options.max,
+      min: keptOpen,
+      idleTimeoutMillis: 30_000,
+    });
     // A connection that breaks while idle is replaced by the pool; without a listener the error would end the process.
     pool.on('error', () => undefined);
     pool.on('connect', (client) => {
@@ -139,6 +151,31 @@ export class Connection {
     this.#pool = pool;
     if (this.#pooled === undefined) this.#pooled = await detectPooler(pool);
     return pool;
+  }
+
+  /**
+   * A connection that is free soon is better than a new one, whose first statements take 50 ms and more while their plans
+   * are made.
+   */
+  async #acquire(pool: pg.Pool): Promise<pg.PoolClient> {
+    if (pool.idleCount === 0 && pool.totalCount >= keptOpen && pool.totalCount < this.#options.max) {
+      await new Promise<void>((resolve) => {
+        const go = (): void => {
+          clearTimeout(timer);
+          this.#waiting.delete(go);
+          resolve();
+        };
+        const timer = setTimeout(go, patienceMs);
+        this.#waiting.add(go);
+      });
+    }
+    return pool.connect();
+  }
+
+  #release(client: pg.PoolClient, broken = false): void {
+    client.release(broken);
+    const [next] = this.#waiting;
+    next?.();
   }
 
   #forget(pool: pg.Pool | undefined): void {
