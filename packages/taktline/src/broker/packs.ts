@@ -7,8 +7,10 @@ import { madeHere, timeOfId } from '../support/ids.ts';
 
 /** No more jobs than this. */
 const mostItems = 128;
-/** No more bytes than this; what is larger than a sixteenth of it stands alone, and costs nobody else who reads a pack. */
+/** No more bytes than this. */
 const mostBytes = 64 * 1024;
+/** What is larger stands alone, and costs nobody else who reads a pack. */
+const mostBytesAnItem = mostBytes / 16;
 /** Fewer are single records: a search by id passes all the packs of its window. */
 const leastItems = 8;
 /** From the first to the last id, in milliseconds. The brokers' look-ups by id rest on it. */
@@ -19,6 +21,10 @@ export interface Pack<Item> {
   /** The lowest and the highest id. */
   readonly first: string;
   readonly last: string;
+}
+
+export function packOfOne<Item>(item: Item, id: string): Pack<Item> {
+  return { items: [item], first: id, last: id };
 }
 
 /**
@@ -42,10 +48,9 @@ export function pack<Item>(
   let latest = 0;
   const close = (): void => {
     if (open.length >= leastItems) packs.push({ items: open, first, last });
-    else for (const item of open) packs.push({ items: [item], first: id(item), last: id(item) });
+    else for (const item of open) packs.push(packOfOne(item, id(item)));
     open = [];
   };
-  let before: Item | undefined;
   let prefix = '';
   let time = 0;
   for (const item of items) {
@@ -62,11 +67,11 @@ export function pack<Item>(
       open.length < mostItems &&
       size + more <= mostBytes &&
       Math.max(latest, time) - Math.min(earliest, time) <= packWindowMs &&
-      more <= mostBytes / 16 &&
-      alike(before as Item, item);
+      more <= mostBytesAnItem &&
+      alike(open.at(-1) as Item, item);
     if (!fits) close();
-    if (foreign || more > mostBytes / 16) {
-      packs.push({ items: [item], first: own, last: own });
+    if (foreign || more > mostBytesAnItem) {
+      packs.push(packOfOne(item, own));
       continue;
     }
     if (open.length === 0) {
@@ -75,7 +80,6 @@ export function pack<Item>(
       earliest = latest = time;
     }
     open.push(item);
-    before = item;
     size += more;
     if (own < first) first = own;
     if (own > last) last = own;

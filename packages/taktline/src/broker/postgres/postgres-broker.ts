@@ -19,7 +19,7 @@ import type {
   WakeListener,
   WorkerDescription,
 } from '../broker.ts';
-import { type Pack, pack } from '../packs.ts';
+import { type Pack, pack, packOfOne } from '../packs.ts';
 import { type ClaimRow, freshClaim, type StoredClaimRow, storedClaim } from './claim-rows.ts';
 import { Connection } from './connection.ts';
 import { Listener } from './listener.ts';
@@ -99,7 +99,7 @@ export class PostgresBroker implements Broker {
     // In one statement, so that the jobs of a batch keep their order. What waits for a time, or has an id of its caller's, is
     // a row of its own, and then its neighbours are.
     const alone = jobs.some((job) => job.unique !== undefined || dueOf(job) !== null);
-    const records = alone ? jobs.map((job) => ({ items: [job], first: job.id, last: job.id })) : packs(jobs);
+    const records = alone ? jobs.map((job) => packOfOne(job, job.id)) : packs(jobs);
     const heads = records.map(({ items }) => items[0] as NewJob);
     const timed = heads.some((job) => dueOf(job) !== null);
     const expiring = heads.some((job) => job.expiresAt !== undefined || job.expiresInMs !== undefined);

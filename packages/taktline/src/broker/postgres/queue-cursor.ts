@@ -51,8 +51,6 @@ const resetEveryMs = 1_000;
 const restShare = 10;
 /** A look that takes less is worth no rest. */
 const cheapMs = 2;
-/** Places of rests that are remembered; a look that was under way for longer is overtaken by the reset. */
-const restsKept = 1_000;
 
 export class QueueCursor {
   readonly #now: () => number;
@@ -61,9 +59,8 @@ export class QueueCursor {
   /** The due time up to which scheduled jobs have been moved. */
   #dueFloor = 0;
   #generation = 0;
-  /** Where rests of packs were put back, the newest last; and how many of them have been dropped from the list. */
+  /** Where rests of packs were put back since the last reset, the newest last; looks from before it learn nothing. */
   #rests: { readonly queue: number; readonly place: bigint }[] = [];
-  #restsDropped = 0;
   #resetDue = 0;
   #againFrom = 0;
 
@@ -82,6 +79,7 @@ export class QueueCursor {
     if (reset) {
       this.#resetDue = now + resetEveryMs;
       this.#floors.clear();
+      this.#rests = [];
       this.#dueFloor = 0;
       this.#generation += 1;
     }
@@ -90,7 +88,7 @@ export class QueueCursor {
       dueFloor: this.#dueFloor,
       again: !reset && now >= this.#againFrom,
       generation: this.#generation,
-      rests: this.#restsDropped + this.#rests.length,
+      rests: this.#rests.length,
       resetAt: reset ? now : undefined,
     };
   }
@@ -100,7 +98,7 @@ export class QueueCursor {
     const now = this.#now();
     if (look.resetAt !== undefined) this.#resetDue = Math.max(this.#resetDue, now + (now - look.resetAt) * restShare);
     if (found.lookedMs !== null && found.lookedMs > cheapMs) this.#againFrom = now + found.lookedMs * restShare;
-    if (look.generation !== this.#generation || look.rests < this.#restsDropped) return;
+    if (look.generation !== this.#generation) return;
     this.#dueFloor = found.dueFloor;
     for (const [index, top] of (found.tops ?? []).entries()) {
       const range = look.ranges[index];
@@ -124,10 +122,6 @@ export class QueueCursor {
   leftOver(queue: number, rank: string): void {
     const place = BigInt(rank) & ((1n << 60n) - 1n);
     this.#rests.push({ queue, place });
-    if (this.#rests.length > restsKept) {
-      this.#rests.shift();
-      this.#restsDropped += 1;
-    }
     this.#lower(queue, place);
   }
 
@@ -141,8 +135,7 @@ export class QueueCursor {
   /** The floor that a look has found, but in front of every rest that was put back since it began. */
   #shortOfRests(look: Look, queue: number, top: bigint): bigint {
     let floor = top;
-    for (let index = Math.max(0, look.rests - this.#restsDropped); index < this.#rests.length; index++) {
-      const rest = this.#rests[index] as { readonly queue: number; readonly place: bigint };
+    for (const rest of this.#rests.slice(look.rests)) {
       if (rest.queue === queue && rest.place >> bandBits === top >> bandBits && rest.place <= floor) floor = rest.place - 1n;
     }
     return floor;

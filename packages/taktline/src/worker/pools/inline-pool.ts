@@ -5,6 +5,7 @@
 import type { ClaimedJob, Settlement } from '../../broker/broker.ts';
 import type { Logger } from '../../support/logger.ts';
 import { TaktlineError } from '../../support/taktline-error.ts';
+import type { TaskDefinition } from '../../task/task.ts';
 import { type JobContext, ShutdownSignal } from '../context.ts';
 import type { Executor } from '../executor.ts';
 import type { Pool, PoolEvents, RunningJob, StopReason } from './pool.ts';
@@ -52,20 +53,18 @@ export class InlinePool implements Pool {
       const ctx = this.#options.executor.begin(job);
       this.#running.add(ctx);
       // execute() never rejects.
-      void this.#options.executor
-        .execute(ctx, ({ timeLimitMs }) => this.#begins(timeLimitMs))
-        .then((settlement) => this.#settle(ctx, settlement));
+      void this.#options.executor.execute(ctx, this.#begins).then((settlement) => this.#settle(ctx, settlement));
     }
   }
 
   /** Not left to the next sweep: a task that blocks the loop at once lets none come, and nobody would ever kill it. */
-  #begins(timeLimitMs: number): void {
+  readonly #begins = ({ timeLimitMs }: TaskDefinition): void => {
     const now = performance.now();
     const deadline = now + timeLimitMs;
     if (this.#deadline > now && deadline < this.#deadline + slackMs) return;
     this.#deadline = deadline;
     this.#options.turned(timeLimitMs);
-  }
+  };
 
   running(): readonly RunningJob[] {
     return [...this.#running].map(({ job, definition, startedAt }) => ({ job, task: definition?.name, startedAt }));
