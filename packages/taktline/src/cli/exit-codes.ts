@@ -7,7 +7,7 @@ export const exitCodes = { ok: 0, failed: 1, usage: 2, unavailable: 3, notFound:
 
 export const exitCodeHelp = [
   [0, 'done'],
-  [1, 'what was asked for failed: the job failed, the doctor found something, the question was answered with no'],
+  [1, 'what was asked for failed: the job failed, the doctor found something, jobs could not be moved, the question was answered with no'],
   [2, 'the command is wrong: an option, a command, the app, an input, the name of a task or queue'],
   [3, 'the broker is not available'],
   [4, 'there is nothing with that id'],
@@ -25,9 +25,11 @@ const byErrorCode: Readonly<Record<ErrorCode, number>> = {
   DUPLICATE_TASK: exitCodes.usage,
   BROKER_URL: exitCodes.usage,
   BROKER_UNAVAILABLE: exitCodes.unavailable,
+  BROKER_FULL: exitCodes.unavailable,
   BROKER_CLOSED: exitCodes.unavailable,
   BROKER_SCHEMA: exitCodes.unavailable,
   EMBEDDED_POSTGRES: exitCodes.unavailable,
+  BROKER_IN_USE: exitCodes.failed,
   JOB_NOT_FOUND: exitCodes.notFound,
   RESULT_TIMEOUT: exitCodes.timedOut,
   ID_CONFLICT: exitCodes.failed,

@@ -40,7 +40,8 @@ function issue(name: string, by: Certificate | undefined, extensions: readonly B
   );
   const signature = sign('sha256', toBeSigned, by?.privateKey ?? privateKey);
   const whole = sequence(toBeSigned, ecdsaWithSha256, bits(signature));
-  const lines = whole.toString('base64').replace(/.{64}/g, '$&\n');
+  // No empty line at the end, which OpenSSL would not read.
+  const lines = whole.toString('base64').replace(/.{64}(?=.)/g, '$&\n');
   return {
     name,
     certificate: `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`,
