@@ -2,9 +2,7 @@
  * Taktline, by its public API only, with its defaults, on the server that the URL names. BENCH_TAKTLINE names the folder of
  * another build of it, to compare two, or to measure one while this checkout is being worked on.
  */
-import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const folder = process.env.BENCH_TAKTLINE ?? resolve(import.meta.dirname, '../../packages/taktline');
@@ -35,7 +33,7 @@ export async function open(url) {
       await app.worker({ concurrency: options.concurrency }).start();
     },
     counts: url.startsWith('postgres:') ? tables : askInspector(app.inspector),
-    scripts: () => scriptNames(join(folder, 'dist')),
+    scripts: scriptNames,
     close: () => app.close(),
   };
 }
@@ -72,9 +70,8 @@ function askInspector(inspector) {
   };
 }
 
-/** The Lua files of the build, by the digest under which the server knows them. */
-async function scriptNames(build) {
-  const names = (await readdir(build, { recursive: true })).filter((name) => name.endsWith('.lua'));
-  const texts = await Promise.all(names.map((name) => readFile(join(build, name), 'utf8')));
-  return new Map(names.map((name, index) => [createHash('sha1').update(texts[index]).digest('hex'), name.split('/').at(-1)]));
+/** The Lua scripts of the build, by the digest under which the server knows them. */
+async function scriptNames() {
+  const { scripts } = await import(pathToFileURL(resolve(folder, 'dist/broker/redis/scripts.js')).href);
+  return new Map(Object.values(scripts).map(({ sha, name }) => [sha, name]));
 }

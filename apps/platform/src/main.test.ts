@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { appendFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm, stat } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
@@ -62,18 +63,31 @@ const post = (url: string, body: object) =>
   fetch(`${url}/api/emails`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
 const welcome = { id: 'email_123', to: 'ann@example.com', template: 'welcome', context: { user_name: 'Ann' } };
 
+/** The Redis of the run, in a database of this test's; undefined where there is none. */
+const redis = process.env['TAKTLINE_TEST_REDIS']?.replace(/(^redis:\/\/[^/]*).*$/, '$1/9');
+const notRun = process.env['TAKTLINE_TEST_NOT_RUN'];
+if (redis === undefined && notRun !== undefined) appendFileSync(notRun, 'npm start on Redis\n');
+const brokers: readonly [string, Record<string, string>][] = [
+  ['in its own Postgres', {}],
+  ...(redis === undefined ? [] : [['on Redis', { REDIS_URL: redis }] as [string, Record<string, string>]]),
+];
+
 describe('npm start', () => {
-  it('delivers a mail to its mailbox, drains on SIGTERM, and finds its data again', async () => {
-    const first = run();
+  it.each(brokers)('%s delivers a mail to its mailbox, drains on SIGTERM, and finds its data again', async (_, env) => {
+    const first = run(env);
     const url = await first.ready();
+    if (env['REDIS_URL'] !== undefined) expect(first.out()).toMatch(/broker .*redis:/);
     for (const line of [/web .*127\.0\.0\.1/, /mailbox .*\/mailbox$/m, /database .*embedded/, /worker .*15 queues/, /demo .*off/])
       expect(first.out()).toMatch(line);
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
     expect(await (await fetch(`${url}/readyz`)).json()).toEqual({ status: 'ok', checks: { broker: 'ok', database: 'ok' } });
 
-    const response = await post(url, welcome);
+    // A Redis remembers the ids of an earlier run.
+    const id = `email_${Date.now()}`;
+    const mail = { ...welcome, id };
+    const response = await post(url, mail);
     expect(response.status).toBe(202);
-    expect(await response.json()).toEqual({ id: 'email:email_123:1', record: 'email_123' });
+    expect(await response.json()).toEqual({ id: `email:${id}:1`, record: id });
     const mails = async (at: string) =>
       ((await (await fetch(`${at}/mailbox.json`)).json()) as { messages: { to: string; subject: string }[] }).messages;
     await expect.poll(() => mails(url), patience).toMatchObject([{ to: 'ann@example.com', subject: 'Welcome to Taktline, Ann' }]);
@@ -83,12 +97,12 @@ describe('npm start', () => {
     first.child.kill('SIGTERM');
     expect(await first.ended).toBe(0);
 
-    const second = run();
+    const second = run(env);
     const again = await second.ready();
-    expect((await post(again, welcome)).status).toBe(202);
-    expect((await post(again, { ...welcome, to: 'bob@example.com' })).status).toBe(409);
+    expect((await post(again, mail)).status).toBe(202);
+    expect((await post(again, { ...mail, to: 'bob@example.com' })).status).toBe(409);
     // Whatever the repetition started has ended before this one arrives.
-    await post(again, { ...welcome, id: 'email_124' });
+    await post(again, { ...mail, id: `${id}_2` });
     await expect.poll(() => mails(again), patience).toHaveLength(1);
     second.child.kill('SIGINT');
     expect(await second.ended).toBe(0);

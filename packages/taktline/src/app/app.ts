@@ -192,8 +192,8 @@ export class App {
     if (this.#closing !== undefined && this.#opening === undefined) {
       return Promise.reject(new TaktlineError('BROKER_CLOSED', 'the app was closed'));
     }
-    const { brokerUrl: url, namespace, queues, deadLetterTtlMs, create } = this.#settings;
-    this.#opening ??= openBroker({ url, namespace, queues, deadLetterTtlMs, create }).catch((error: unknown) => {
+    const { brokerUrl: url, ...settings } = this.#settings;
+    this.#opening ??= openBroker({ ...settings, url }).catch((error: unknown) => {
       // The next call tries again.
       this.#opening = undefined;
       throw error;

@@ -26,7 +26,7 @@ describe('the broker', () => {
   });
 
   it('a first variable that cannot be used is refused by its name; no later one is taken instead', () => {
-    const env = { REDIS_URL: 'redis://:hunter2@localhost', DATABASE_URL: url('DATABASE_URL') };
+    const env = { REDIS_URL: 'redis://:hunter2@localhost:0', DATABASE_URL: url('DATABASE_URL') };
     let message = '';
     try {
       appSettings({ queues }, env);
@@ -34,7 +34,7 @@ describe('the broker', () => {
       expect(error).toMatchObject({ code: 'BROKER_URL' });
       message = (error as Error).message;
     }
-    expect(message).toMatch(/^REDIS_URL: this release has no Redis broker yet[^\n]*$/);
+    expect(message).toMatch(/^REDIS_URL: [^\n]*$/);
     expect(message).not.toContain('hunter2');
     expect(() => appSettings({ queues, brokerUrl: 'nonsense' }, {})).toThrow(/^brokerUrl: /);
   });
@@ -49,6 +49,23 @@ describe('the broker', () => {
   });
 });
 
+it('results live with the jobs: a CELERY_RESULT_BACKEND elsewhere is refused by name', () => {
+  const env = { REDIS_URL: 'redis://ann:hunter2@localhost' };
+  for (const CELERY_RESULT_BACKEND of ['', env.REDIS_URL, 'redis://localhost:6379/0']) {
+    expect(appSettings({ queues }, { ...env, CELERY_RESULT_BACKEND }).brokerUrl).toBe(env.REDIS_URL);
+  }
+  for (const CELERY_RESULT_BACKEND of ['redis://localhost:6379/1', 'redis://other', 'rpc://', 'db+postgresql://ann:hunter2@db/results']) {
+    for (const settings of [
+      () => appSettings({ queues }, { ...env, CELERY_RESULT_BACKEND }),
+      () => attachSettings({}, { CELERY_RESULT_BACKEND }),
+    ]) {
+      expect(settings).toThrow(
+        expect.objectContaining({ code: 'BROKER_URL', message: expect.stringMatching(/^CELERY_RESULT_BACKEND (?!.*hunter2)/) as string }),
+      );
+    }
+  }
+});
+
 it('fills in the defaults', () => {
   const settings = appSettings({ queues }, {});
   expect(settings).toMatchObject({
@@ -56,17 +73,21 @@ it('fills in the defaults', () => {
     queues,
     payloadLimit: 1_048_576,
     deadLetterTtlMs: 30 * 86_400_000,
+    deadLetterLimit: 100_000,
+    endedLimit: 1_000_000,
     create: true,
   });
   expect(defaults).toEqual({
     namespace: 'taktline',
     payloadLimit: 1_048_576,
     deadLetterTtlMs: 2_592_000_000,
+    deadLetterLimit: 100_000,
+    endedLimit: 1_000_000,
     concurrency: 10,
     workerName: 'worker@%h',
     leaseMs: 30_000,
     shutdownGraceMs: 25_000,
-    pollMs: 1_000,
+    pollMs: 2_000,
     unknownTaskGraceMs: 3_600_000,
   });
 });

@@ -4,7 +4,7 @@
  */
 
 import type { QueueDeclaration } from '../broker/broker.ts';
-import { checkBrokerUrl } from '../broker/open-broker.ts';
+import { checkBrokerUrl, samePlace } from '../broker/open-broker.ts';
 import { type Duration, toMs } from '../support/durations.ts';
 import { jsonLogger, type Logger, type LogLevel, logLevels } from '../support/logger.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
@@ -25,6 +25,10 @@ export interface AppOptions {
   readonly payloadLimit?: number;
   /** How long dead letters are kept. Default 30 days. */
   readonly deadLetterTtl?: Duration;
+  /** Dead letters that a queue keeps at most, on Redis; the oldest go first. Default 100,000. */
+  readonly deadLetterLimit?: number;
+  /** Ended jobs, results and all, that a queue keeps at most, on Redis; those whose time ends first go first. Default 1,000,000. */
+  readonly endedLimit?: number;
   /** Default: JSON lines on standard error, from the level in TAKTLINE_LOG_LEVEL or CELERY_LOG_LEVEL (default `info`). */
   readonly logger?: Logger;
 }
@@ -38,6 +42,8 @@ export interface AppSettings {
   readonly queues: readonly QueueDeclaration[];
   readonly payloadLimit: number;
   readonly deadLetterTtlMs: number;
+  readonly deadLetterLimit: number;
+  readonly endedLimit: number;
   readonly logger: Logger;
   /** Whether the broker's schema is made and upgraded, or only used. */
   readonly create: boolean;
@@ -54,7 +60,7 @@ export interface WorkerOptions {
   readonly lease?: Duration;
   /** How long a stopping worker waits for what runs. Default 25 s. */
   readonly shutdownGrace?: Duration;
-  /** How often an idle worker looks by itself, beside being woken. Default 1 s. */
+  /** How often an idle worker looks by itself, beside being woken. Default 2 s. */
   readonly pollInterval?: Duration;
   /** A job whose task no worker has known for so long becomes a dead letter. Default 1 hour. */
   readonly unknownTaskGrace?: Duration;
@@ -66,11 +72,13 @@ export const defaults = {
   namespace: 'taktline',
   payloadLimit: 1024 * 1024,
   deadLetterTtlMs: 30 * 86_400_000,
+  deadLetterLimit: 100_000,
+  endedLimit: 1_000_000,
   concurrency: 10,
   workerName: 'worker@%h',
   leaseMs: 30_000,
   shutdownGraceMs: 25_000,
-  pollMs: 1_000,
+  pollMs: 2_000,
   unknownTaskGraceMs: 3_600_000,
 } as const;
 
@@ -95,20 +103,29 @@ function shared(options: Omit<AppOptions, 'queues'>, env: Environment): Omit<App
   if (!Number.isInteger(payloadLimit) || payloadLimit < 1024 || payloadLimit > largestPayload) {
     throw new TaktlineError('INVALID_OPTION', `payloadLimit is ${payloadLimit}: expected 1024 to ${largestPayload} bytes`);
   }
+  const url = brokerUrl(options.brokerUrl, env);
+  checkResultBackend(url, env);
   return {
-    brokerUrl: brokerUrl(options.brokerUrl, env),
+    brokerUrl: url,
     namespace: checkNamespace(options.namespace ?? defaults.namespace),
     payloadLimit,
     deadLetterTtlMs: toMs(options.deadLetterTtl ?? defaults.deadLetterTtlMs, 'deadLetterTtl'),
+    deadLetterLimit: checkLimit(options.deadLetterLimit ?? defaults.deadLetterLimit, 'deadLetterLimit'),
+    endedLimit: checkLimit(options.endedLimit ?? defaults.endedLimit, 'endedLimit'),
     logger: options.logger ?? jsonLogger(logLevel(env)),
   };
 }
 
+function checkLimit(limit: number, name: string): number {
+  if (Number.isSafeInteger(limit) && limit >= 0) return limit;
+  throw new TaktlineError('INVALID_OPTION', `${name} is ${String(limit)}: expected a whole number, 0 or more`);
+}
+
 function brokerUrl(given: string | undefined, env: Environment): string {
-  if (given !== undefined && given !== '') return checked(given, 'brokerUrl');
+  if (given !== undefined && given !== '') return checkedUrl(given, 'brokerUrl');
   for (const name of brokerVariables) {
     const value = env[name];
-    if (value !== undefined && value !== '') return checked(value, name);
+    if (value !== undefined && value !== '') return checkedUrl(value, name);
   }
   if (env['NODE_ENV'] === 'production') {
     throw new TaktlineError('BROKER_URL', `no broker is set: with NODE_ENV=production one of ${brokerVariables.join(', ')} has to name it`);
@@ -116,7 +133,18 @@ function brokerUrl(given: string | undefined, env: Environment): string {
   return 'embedded:.taktline';
 }
 
-function checked(url: string, name: string): string {
+/** Celery's setting for another place for results. Here they live with the jobs, and nobody should look for them elsewhere. */
+function checkResultBackend(brokerUrl: string, env: Environment): void {
+  const backend = env['CELERY_RESULT_BACKEND'];
+  if (backend === undefined || backend === '' || backend === brokerUrl || samePlace(backend, brokerUrl)) return;
+  throw new TaktlineError(
+    'BROKER_URL',
+    'CELERY_RESULT_BACKEND names another place than the broker: results are kept with the jobs. Leave it out, or set it to the URL of the broker',
+  );
+}
+
+/** @throws TaktlineError `BROKER_URL`, naming where the URL was given */
+export function checkedUrl(url: string, name: string): string {
   try {
     checkBrokerUrl(url);
   } catch (error) {
@@ -126,7 +154,7 @@ function checked(url: string, name: string): string {
 }
 
 /** Lower case letters, digits and underscores: it names a schema and prefixes keys. */
-function checkNamespace(namespace: string): string {
+export function checkNamespace(namespace: string): string {
   if (!/^[a-z][a-z0-9_]{0,30}$/.test(namespace) || namespace.startsWith('pg_')) {
     throw new TaktlineError(
       'INVALID_OPTION',

@@ -118,7 +118,7 @@ export interface ExchangeReply {
   readonly accepted: readonly boolean[];
   /** What was claimed, in the order in which it is to run: one claim, or one for each queue, as the broker keeps them. */
   readonly claims: readonly Claim[];
-  /** Milliseconds until the next scheduled job of any queue is due; undefined when there is none. */
+  /** Milliseconds until the next scheduled job of the queues asked for is due, or of any, as the broker has it; undefined for none. */
   readonly nextDueInMs: number | undefined;
   /** True when rows were taken, though all of them had expired: ask again. */
   readonly more: boolean;
@@ -152,6 +152,11 @@ export interface WakeListener {
   jobs(): void;
   /** Something is asked of the worker with this id; it should pulse. */
   attention(worker: string): void;
+  /**
+   * Another server may be in the place of the one that was asked before, and may not have heard all that was settled there:
+   * the worker should ask for what is missing.
+   */
+  doubt?(): void;
 }
 
 export interface Broker {

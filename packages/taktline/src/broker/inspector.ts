@@ -3,6 +3,8 @@
  * touches many jobs goes in bounded steps that the caller repeats.
  */
 import type { JobState } from '../task/job.ts';
+import type { AdoptedJob, AdoptReply } from './adopted-job.ts';
+import type { Lane } from './broker.ts';
 
 export interface QueueCounts {
   readonly name: string;
@@ -43,11 +45,14 @@ export interface StoredJob {
   readonly result?: string;
   readonly progress?: string;
   readonly cancelAsked?: boolean;
+  /** Of one that is queued: how it is to be claimed, when not with others. */
+  readonly lane?: Lane;
 }
 
 export interface StoredDeadLetter {
   readonly id: string;
   readonly queue: string;
+  readonly priority: number;
   readonly task: string;
   readonly code: string;
   readonly message: string;
@@ -85,7 +90,7 @@ export interface Inspector {
   queues(): Promise<readonly QueueCounts[]>;
   workers(): Promise<readonly WorkerRecord[]>;
   job(id: string): Promise<StoredJob | undefined>;
-  /** Jobs that run, wait or are scheduled: those first that come first. */
+  /** Jobs that run, wait or are scheduled: those first that come first. Of running ones that are large fewer than `limit` may come. */
   jobs(
     state: 'queued' | 'scheduled' | 'running',
     options: { readonly queue?: string; readonly limit: number },
@@ -97,6 +102,19 @@ export interface Inspector {
   discard(filter: DeadLetterFilter, limit: number): Promise<readonly string[]>;
   /** Removes at most `limit` waiting jobs of a queue; returns how many went. */
   purge(queue: string, limit: number): Promise<number>;
+  /**
+   * Puts jobs of another broker here as they stood there: their times, priority and past, and those that are queued in the
+   * order given, behind those that wait here. Some hundred in a call, some MiB. By id, so that a call of unknown outcome may
+   * be repeated: a job that was adopted within `adoptedForMs` is left alone, though it has run here and is forgotten.
+   *
+   * @throws TaktlineError `INVALID_INPUT` for what cannot be kept here, `UNKNOWN_QUEUE`; then none was put
+   */
+  adopt(jobs: readonly AdoptedJob[]): Promise<readonly AdoptReply[]>;
+  /**
+   * Removes jobs that wait, are scheduled or are dead, wholly: their ids are free, and may be adopted again. A job that runs
+   * or has ended stays. Returns the ids that went.
+   */
+  remove(ids: readonly string[]): Promise<readonly string[]>;
   /** Version, clock, schema, settings that matter. */
   examine(): Promise<readonly Finding[]>;
 }

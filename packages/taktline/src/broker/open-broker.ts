@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { TaktlineError } from '../support/taktline-error.ts';
 import type { Broker, QueueDeclaration } from './broker.ts';
 import type { Inspector } from './inspector.ts';
+import { describeRedisUrl, isRedisScheme, parseRedisUrl } from './redis/redis-url.ts';
 
 export interface BrokerOptions {
   readonly url: string;
@@ -11,6 +12,9 @@ export interface BrokerOptions {
   readonly namespace: string;
   readonly queues: readonly QueueDeclaration[];
   readonly deadLetterTtlMs: number;
+  /** Of a queue on Redis, where memory is what they take; see the options of an app. */
+  readonly deadLetterLimit?: number;
+  readonly endedLimit?: number;
   /** False: use what is there, and neither create nor upgrade anything. Default true. */
   readonly create?: boolean;
 }
@@ -25,7 +29,7 @@ export interface OpenedBroker {
 }
 
 /** @throws TaktlineError `BROKER_URL` */
-export function checkBrokerUrl(url: string): 'postgres' | 'embedded' {
+export function checkBrokerUrl(url: string): 'postgres' | 'embedded' | 'redis' {
   const scheme = /^([a-z][a-z0-9+-]*):/i.exec(url)?.[1]?.toLowerCase();
   if (scheme === 'postgres' || scheme === 'postgresql') {
     if (!URL.canParse(url))
@@ -37,28 +41,38 @@ export function checkBrokerUrl(url: string): 'postgres' | 'embedded' {
       throw new TaktlineError('BROKER_URL', 'embedded: names no folder; expected for example embedded:.taktline');
     return 'embedded';
   }
-  if (scheme !== undefined && /^(redis|rediss|redis-sentinel|redis-cluster|valkey|valkeys)$/.test(scheme)) {
-    throw new TaktlineError(
-      'BROKER_URL',
-      `this release has no Redis broker yet: set BROKER_URL to a postgres:// URL, or to embedded:<folder> (it is a ${scheme}:// URL now)`,
-    );
+  if (scheme !== undefined && isRedisScheme(scheme)) {
+    parseRedisUrl(url);
+    return 'redis';
   }
   throw new TaktlineError(
     'BROKER_URL',
-    `the broker URL ${scheme === undefined ? 'has no scheme' : `is of an unknown kind, ${scheme}:`}; expected postgres://user:password@host:5432/database or embedded:<folder>`,
+    `the broker URL ${scheme === undefined ? 'has no scheme' : `is of an unknown kind, ${scheme}:`}; expected redis://host:6379, postgres://user:password@host:5432/database or embedded:<folder>`,
   );
 }
 
 /** The URL as it may be shown. */
 export function describeUrl(url: string): string {
+  if (/^(redis|valkey)/i.test(url)) return describeRedisUrl(url);
   if (!URL.canParse(url) || url.startsWith('embedded:')) return url;
   const parsed = new URL(url);
   return `${parsed.protocol}//${parsed.host}${parsed.pathname}`;
 }
 
+/** Whether two URLs name one broker, whoever logs in there. */
+export function samePlace(one: string, other: string): boolean {
+  try {
+    checkBrokerUrl(one);
+    return describeUrl(one) === describeUrl(other);
+  } catch {
+    return false;
+  }
+}
+
 /** Connects, and brings the schema up to date. */
 export async function openBroker(options: BrokerOptions): Promise<OpenedBroker> {
   const kind = checkBrokerUrl(options.url);
+  if (kind === 'redis') return openRedis(options);
   const { PostgresBroker } = await import('./postgres/postgres-broker.ts');
   const { PostgresInspector } = await import('./postgres/postgres-inspector.ts');
   const { namespace, create = true } = options;
@@ -88,4 +102,16 @@ export async function openBroker(options: BrokerOptions): Promise<OpenedBroker> 
     throw error;
   });
   return { broker, inspector: new PostgresInspector(broker, namespace, where), where, close };
+}
+
+async function openRedis({ create = true, ...options }: BrokerOptions): Promise<OpenedBroker> {
+  const { RedisBroker } = await import('./redis/redis-broker.ts');
+  const { RedisInspector } = await import('./redis/redis-inspector.ts');
+  const allowEviction = process.env['TAKTLINE_ALLOW_EVICTION'] === 'true';
+  const broker = new RedisBroker({ ...options, create, allowEviction });
+  await broker.open().catch(async (error: unknown) => {
+    await broker.close();
+    throw error;
+  });
+  return { broker, inspector: new RedisInspector(broker, options.namespace), where: broker.connection.where, close: () => broker.close() };
 }

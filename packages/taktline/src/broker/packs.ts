@@ -92,3 +92,12 @@ export function pack<Item>(
 
 /** The characters of an id that tell its time, `xxxxxxxx-xxxx`. */
 const prefixLength = 13;
+
+/** The highest id that can end a pack with this id in it; undefined for an id that is in no pack. */
+export function windowEnd(id: string): string | undefined {
+  if (!madeHere(id)) return undefined;
+  const time = Math.min(timeOfId(id) + packWindowMs, 2 ** 48 - 1)
+    .toString(16)
+    .padStart(12, '0');
+  return `${time.slice(0, 8)}-${time.slice(8)}~`;
+}

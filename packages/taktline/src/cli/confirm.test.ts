@@ -40,6 +40,7 @@ it('without a terminal only --force will do', () => {
   const pipe = new PassThrough();
   expect(() => mayAsk(undefined, { input: pipe, output })).toThrow(/--force/);
   expect(() => mayAsk(false, { input, output: pipe })).toThrow(/--force/);
+  expect(() => mayAsk(false, { input, output: pipe }, '--yes (-y)')).toThrow('this needs --yes (-y)');
   mayAsk(true, { input: pipe, output: pipe });
   mayAsk(undefined, { input, output });
 });

@@ -9,10 +9,10 @@ export interface Asking {
 
 const terminal: Asking = { input: process.stdin, output: process.stderr };
 
-/** Called before anything is opened. @throws CliError when there is nobody to ask and nobody said `--force` */
-export function mayAsk(force: boolean | undefined, asking: Asking = terminal): void {
+/** Called before anything is opened. @throws CliError when there is nobody to ask and nobody said `--force`, or `--yes` */
+export function mayAsk(force: boolean | undefined, asking: Asking = terminal, flag = '--force (-f)'): void {
   if (force === true || (asking.input.isTTY === true && asking.output.isTTY === true)) return;
-  throw new CliError(exitCodes.usage, 'this needs --force (-f) where there is no terminal to ask on');
+  throw new CliError(exitCodes.usage, `this needs ${flag} where there is no terminal to ask on`);
 }
 
 /** @throws CliError unless the answer is yes */

@@ -58,3 +58,18 @@ it('tells a missing schema and a broker that is down by document, line and exit 
   expect(down).toMatchObject({ code: 3, stderr: expect.stringMatching(/^taktline: the broker is not available: [^\n]*\n$/) });
   expect(down.stdout).toMatch(/^NOT OK {2}broker .*\n +-> start the server/);
 });
+
+it("looks at the application's database where DATABASE_URL names one, and shows no password", async () => {
+  const database = async (DATABASE_URL: string) => {
+    const { code, stdout } = await shell.run(['doctor'], { env: { DATABASE_URL } });
+    expect(stdout).not.toContain('hunter2');
+    return { code, line: stdout.split('\n').find((line) => /^(ok|NOT OK) +database /.test(line)) };
+  };
+  expect((await database(shell.space.url)).line).toMatch(/^ok +database +DATABASE_URL, .*: Postgres \d+.* answered in \d+ ms$/);
+  expect(await database('postgres://ann:hunter2@127.0.0.1:1/app')).toMatchObject({
+    code: 1,
+    line: expect.stringMatching(/^NOT OK .*ECONNREFUSED/),
+  });
+  expect(await database('mysql://ann:hunter2@db/app')).toMatchObject({ code: 1, line: expect.stringMatching(/^NOT OK .*cannot be read/) });
+  expect((await database('')).line).toBeUndefined();
+});

@@ -1,6 +1,7 @@
-/** `taktline doctor`: looks at the broker and what works on it, and says what to do about what it finds. */
+/** `taktline doctor`: looks at the broker, what works on it, and the application's database, and says what to do about what it finds. */
 import type { Command } from 'commander';
 import type { App } from '../app/app.ts';
+import { examineDatabase } from '../app/database-check.ts';
 import type { Finding, QueueCounts } from '../broker/inspector.ts';
 import type { ErrorCode } from '../support/taktline-error.ts';
 import { errorCode, exitCodes } from './exit-codes.ts';
@@ -12,11 +13,12 @@ import { type WorkerView, workerView } from './worker-view.ts';
 export function addDoctor(program: Command): void {
   program
     .command('doctor')
-    .description('check the broker, its version, clock, schema and settings, and the workers; says what to do')
+    .description('check the broker (version, clock, schema, settings), the workers, and the database of DATABASE_URL; says what to do')
     .option('-j, --json', 'print a JSON document')
     .action(async (options: JsonOption, command: Command) => {
       process.exitCode = await withApp(command, 'broker', async ({ app }) => {
-        const { findings, error } = await examine(app);
+        const [{ findings: ofBroker, error }, database] = await Promise.all([examine(app), examineDatabase(process.env)]);
+        const findings = database === undefined ? ofBroker : [...ofBroker, database];
         const ok = findings.every((finding) => finding.ok);
         if (options.json === true) {
           printJson({

@@ -55,7 +55,7 @@ it.each([
   [['dlq', 'discard', 'some-id', '--all', '-f'], 'dlq discard takes ids, or a filter'],
   [['dlq', 'list', '--before', '2099-01-01T00:00:00Z', '--older-than', '1d'], 'give --before or --older-than, not both'],
   [['--app', 'x.mjs', '--broker', 'postgres://localhost/x', 'status'], '--broker and --namespace go without --app'],
-  [['--broker', 'redis://localhost', 'status'], 'this release has no Redis broker yet'],
+  [['--broker', 'redis://localhost:0', 'status'], 'the Redis URL'],
   [['--broker', 'postgres://localhost/x', 'call', 'mail.send'], 'call needs the app: --app dist/app.js, or TAKTLINE_APP'],
   [['--app', 'missing.mjs', 'worker'], '--app missing.mjs: there is no such file'],
 ])('%j is refused in one line, with exit code 2', async (args, message) => {
@@ -71,7 +71,7 @@ it('an error shows its stack only when debugging', async () => {
 
 it('help and version are no errors, no command is one', async () => {
   const help = await shell.text('--help');
-  for (const command of ['worker', 'call', 'result', 'cancel', 'inspect', 'status', 'dlq', 'purge', 'doctor']) {
+  for (const command of ['worker', 'call', 'result', 'cancel', 'inspect', 'status', 'dlq', 'purge', 'migrate', 'doctor']) {
     expect(help).toMatch(new RegExp(`^  ${command} `, 'm'));
   }
   expect(help).toContain('Exit codes:');
@@ -82,7 +82,7 @@ it('help and version are no errors, no command is one', async () => {
 
 it('docs/cli.md has every command, every option and every exit code', async () => {
   const page = await readFile(new URL('../../../../docs/cli.md', import.meta.url), 'utf8');
-  const commands = [['worker'], ['call'], ['result'], ['cancel'], ['status'], ['purge'], ['doctor']];
+  const commands = [['worker'], ['call'], ['result'], ['cancel'], ['status'], ['purge'], ['migrate'], ['doctor']];
   const inspect = ['active', 'scheduled', 'registered', 'active_queues', 'stats'].map((what) => ['inspect', what]);
   const dlq = ['list', 'show', 'redrive', 'discard'].map((what) => ['dlq', what]);
   for (const command of [[], ...commands, ...inspect, ...dlq]) {

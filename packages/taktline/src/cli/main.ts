@@ -9,6 +9,7 @@ import { addDlq } from './dlq.ts';
 import { addDoctor } from './doctor.ts';
 import { CliError, errorCode, exitCodeHelp, exitCodeOf, exitCodes } from './exit-codes.ts';
 import { addInspect } from './inspect.ts';
+import { addMigrate } from './migrate.ts';
 import { ignoreClosedPipes, note } from './output.ts';
 import { addPurge } from './purge.ts';
 import { addResult } from './result.ts';
@@ -32,7 +33,7 @@ const program = new Command('taktline')
   .configureOutput({ outputError: (text) => note(`taktline: ${text.replace(/^error: /, '').trim()}`) })
   .addHelpText('afterAll', `\nExit codes:\n${exitCodeHelp.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`).join('\n')}`);
 
-for (const add of [addWorker, addCall, addResult, addCancel, addInspect, addStatus, addDlq, addPurge, addDoctor]) add(program);
+for (const add of [addWorker, addCall, addResult, addCancel, addInspect, addStatus, addDlq, addPurge, addMigrate, addDoctor]) add(program);
 
 ignoreClosedPipes();
 process.exitCode = stranded;

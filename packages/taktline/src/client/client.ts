@@ -258,7 +258,7 @@ function encode(
   dedupeFor: Duration | undefined,
 ): NewJob {
   const envelope = encodeEnvelope(head, json);
-  if (id === undefined) return { ...job, id: newId(), envelope };
+  if (id === undefined) return { ...job, id: newId(job.queue), envelope };
   const forMs = toMs(dedupeFor ?? defaultDedupeMs, 'dedupeFor');
   return { ...job, id, envelope, unique: { fingerprint: fingerprint(task.name, json), forMs } };
 }

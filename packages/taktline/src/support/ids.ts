@@ -4,6 +4,9 @@
  * tells them from the version 7 that callers like to give as ids of their own: brokers treat those two differently.
  * Randomness is drawn for many ids at once: drawing it for each
  * took 3.6 of the 12 microseconds that an enqueue cost this process.
+ *
+ * The last 12 of the 74 bits that may be anything are a mark of the job's queue, so that a broker that keeps each queue in
+ * a place of its own knows where to look for a job by its id alone.
  */
 import { randomFillSync } from 'node:crypto';
 import { v7 } from 'uuid';
@@ -15,7 +18,8 @@ let used = pool.length;
 let msecs = 0;
 let seq = 0;
 
-export function newId(): string {
+/** @param queue the job's queue; without it the mark is any */
+export function newId(queue?: string): string {
   if (used === pool.length) {
     randomFillSync(pool);
     used = 0;
@@ -28,8 +32,37 @@ export function newId(): string {
   } else seq += 1;
   const random = pool.subarray(used, used + bytesAnId);
   used += bytesAnId;
+  if (queue !== undefined) {
+    const mark = queueMark(queue);
+    random[14] = ((random[14] as number) & 0xf0) | (mark >> 8);
+    random[15] = mark & 0xff;
+  }
   const id = v7({ random, msecs, seq });
   return `${id.slice(0, 14)}8${id.slice(15)}`;
+}
+
+const marks = new Map<string, number>();
+
+/** 12 bits that stand for a queue. Two queues may share one. */
+export function queueMark(queue: string): number {
+  let mark = marks.get(queue);
+  if (mark === undefined) {
+    mark = hash12(queue);
+    marks.set(queue, mark);
+  }
+  return mark;
+}
+
+/** FNV-1a, folded to 12 bits. */
+export function hash12(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return ((hash >>> 24) ^ (hash >>> 12) ^ hash) & 0xfff;
+}
+
+/** The mark in an id; undefined for an id of another kind. */
+export function markOf(id: string): number | undefined {
+  return madeHere(id) ? Number.parseInt(id.slice(33), 16) : undefined;
 }
 
 const ours = /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;

@@ -1,7 +1,7 @@
 /** The envelope: what goes in comes out, whatever it holds; what is damaged is refused without an echo of it. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checkHeaders, decodeEnvelope, encodeEnvelope, encodeHead, fingerprint, toJson } from './codec.ts';
+import { checkHeaders, decodeEnvelope, encodeEnvelope, encodeHead, fingerprint, fingerprintOf, taskNameOf, toJson } from './codec.ts';
 
 /** Every code point, lone surrogates too, and often one of the first 256; fast-check's own `binary` takes seconds to set up. */
 const anyCharacter = fc.oneof(fc.nat({ max: 0xff }), fc.nat({ max: 0x10ffff })).map((code) => String.fromCodePoint(code));
@@ -150,6 +150,21 @@ describe('decodeEnvelope', () => {
 });
 
 describe('fingerprint', () => {
+  it('of an envelope is that of the call that made it', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.string({ minLength: 1 }), fc.boolean(), (input, task, headed) => {
+        const json = toJson(input, 'the input');
+        const head = encodeHead({ task, inputVersion: 3, headers: headed ? { a: 'b' } : undefined });
+        expect(fingerprintOf(encodeEnvelope(head, json))).toBe(fingerprint(task, json));
+      }),
+    );
+    const odd = ['', 'no JSON', '{"v":2}', '{"v":1}'];
+    expect(new Set(odd.map(fingerprintOf)).size).toBe(odd.length);
+    expect(fingerprintOf('no JSON')).toBe(fingerprintOf('no JSON'));
+    expect(odd.map(taskNameOf)).toEqual(['', '', '', '']);
+    expect(taskNameOf(encodeEnvelope(encodeHead({ task: 'x', inputVersion: 1 }), 'null'))).toBe('x');
+  });
+
   it('is the same for equal inputs, in whatever order their fields stand', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue(), { noNullPrototype: true }), (input) => {

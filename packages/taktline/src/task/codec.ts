@@ -75,6 +75,16 @@ export function fingerprint(task: string, inputJson: string): string {
   return createHash('sha256').update(`${task}\0${sorted}`).digest('base64url').slice(0, 22);
 }
 
+/** The fingerprint of the call that made an envelope; of one that cannot be read, one of its own. */
+export function fingerprintOf(envelope: string): string {
+  try {
+    const { task, input } = decodeEnvelope(envelope);
+    return fingerprint(task, JSON.stringify(input ?? null));
+  } catch {
+    return fingerprint('', JSON.stringify(envelope));
+  }
+}
+
 /** @throws TaktlineError `BAD_ENVELOPE` */
 export function decodeEnvelope(text: string): Envelope {
   let value: unknown;
@@ -99,6 +109,15 @@ export function decodeEnvelope(text: string): Envelope {
     root: typeof raw.root === 'string' ? raw.root : undefined,
     parent: typeof raw.parent === 'string' ? raw.parent : undefined,
   };
+}
+
+/** The task that an envelope names; '' for one that cannot be read. */
+export function taskNameOf(envelope: string): string {
+  try {
+    return decodeEnvelope(envelope).task.slice(0, 200);
+  } catch {
+    return '';
+  }
 }
 
 const noHeaders: Readonly<Record<string, string>> = Object.freeze({});

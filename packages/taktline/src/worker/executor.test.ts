@@ -110,6 +110,16 @@ describe('a task that returns', () => {
   });
 });
 
+it('an attempt during which the clock was set back ends when it began', async () => {
+  const { execute, clock } = make({
+    run: () => {
+      clock.now -= 2;
+      throw new Error('refused');
+    },
+  });
+  expect(pastOf(await execute(claimedJob('work'))).history).toMatchObject([{ startedAt: 5_000, endedAt: 5_000 }]);
+});
+
 describe('a task that throws', () => {
   const throwing = (error: unknown, options: Partial<TaskOptions<InputSchema | undefined, unknown>> = {}) =>
     make({

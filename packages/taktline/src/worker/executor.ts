@@ -189,7 +189,9 @@ export class Executor {
     outcome: AttemptRecord['outcome'],
     more: { readonly error?: ErrorRecord; readonly reason?: string },
   ): AttemptRecord {
-    return { attempt: ctx.attempt, outcome, startedAt: ctx.startedAt, endedAt: this.#options.now(), worker: this.#options.worker, ...more };
+    // Each claim tells the broker's time anew, within a millisecond or two: an attempt must not seem to end before it began.
+    const endedAt = Math.max(ctx.startedAt, this.#options.now());
+    return { attempt: ctx.attempt, outcome, startedAt: ctx.startedAt, endedAt, worker: this.#options.worker, ...more };
   }
 }
 

@@ -281,6 +281,28 @@ describe('a broker that fails', () => {
     await polled(() => fetcher.held).toBe(0);
   });
 
+  it('in doubt it asks what is missing, busy or idle, and begins what it did not know of', async () => {
+    const { fetcher, worker, pool, end } = await make();
+    fetcher.start(worker);
+    for (const busy of [false, true]) {
+      if (busy) await enqueue(1);
+      if (busy) fetcher.wake();
+      await polled(() => fetcher.held).toBe(busy ? 1 : 0);
+      // A claim that the fetcher never heard of, as of a broker that has forgotten how it was settled.
+      let unknown: Claim | undefined;
+      while (unknown === undefined) {
+        await enqueue(1);
+        const request = { queues: ['a'], limit: 1, lane: 'usual', lowestFirst: false, idle: false } as const;
+        [unknown] = (await opened.broker.exchange(worker, [], request)).claims;
+      }
+      fetcher.doubt();
+      await polled(() => pool.begun.get(unknown?.jobs[0]?.id as string)).toBe(1);
+      for (const job of [...pool.jobs.values()]) end(job);
+      await polled(counts).toMatchObject({ ready: 0, open: 0, dead: 0 });
+    }
+    expect([...pool.begun.values()].filter((times) => times !== 1)).toEqual([]);
+  });
+
   it('says so once a row, and goes on by itself', async () => {
     await enqueue(2);
     const { fetcher, worker, pool, faults, log, asked } = await make();

@@ -94,6 +94,17 @@ export class Fetcher {
     this.#pump();
   }
 
+  /**
+   * What this worker holds may not be what the broker says that it holds: it may have forgotten settlements, or have given
+   * claims of which nobody here has heard. It is asked, as after an exchange that failed.
+   */
+  doubt(): void {
+    if (this.#uncertain || this.#stopped || this.#worker === '') return;
+    this.#failures += 1;
+    this.#uncertain = true;
+    if (this.#inFlight === 0) void this.#reconcile();
+  }
+
   /** Suspects of having killed a worker wait in these lanes. */
   suspectsWait(lanes: readonly Lane[]): void {
     const [lane] = lanes;
@@ -366,7 +377,7 @@ export class Fetcher {
 
   /**
    * After a failed exchange: its reply may have been lost with a claim in it, so the broker is asked what this worker
-   * holds. Repeated, slower and slower up to a second, until the broker answers.
+   * holds; also when another server has taken its place. Repeated, slower and slower up to a second, until the broker answers.
    */
   async #reconcile(): Promise<void> {
     if (this.#inFlight > 0 || this.#stopped) return;

@@ -10,11 +10,11 @@
  */
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Broker, Claim, ClaimedJob, QueueDeclaration } from '../broker/broker.ts';
+import type { Broker, Claim, QueueDeclaration } from '../broker/broker.ts';
 import type { Logger } from '../support/logger.ts';
 import { Periodic } from '../support/periodic.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
-import { decodeEnvelope } from '../task/codec.ts';
+import { taskNameOf } from '../task/codec.ts';
 import type { TaskRegistry } from '../task/registry.ts';
 import { Executor } from './executor.ts';
 import { Fetcher } from './fetcher.ts';
@@ -160,6 +160,7 @@ export class Worker {
     const deaf = await broker
       .listen(names, {
         jobs: () => fetcher.wake(),
+        doubt: () => fetcher.doubt(),
         attention: (worker) => {
           if (worker === id) pulse.now();
         },
@@ -200,7 +201,10 @@ export class Worker {
     for (const job of pulse.cancelled) this.#pool.abort('cancelled', job);
     fetcher.suspectsWait(pulse.suspects);
     if (!pulse.lostWorkers) return;
-    const claims = await broker.recover(id);
+    const claims = await broker.recover(id).catch((error: unknown) => {
+      fetcher.doubt();
+      throw error;
+    });
     for (const claim of claims) this.#settleLost(fetcher, claim);
     // Recovery goes in bounded steps: look again at once while there is something.
     if (claims.length > 0) running.pulse.now();
@@ -208,7 +212,10 @@ export class Worker {
 
   #settleLost(fetcher: Fetcher, claim: Claim): void {
     this.#parts.logger.warn('took over the jobs of a lost worker', { lost: claim.lost?.worker, jobs: claim.jobs.length });
-    fetcher.settle(claim, settleLost(claim, taskOf));
+    fetcher.settle(
+      claim,
+      settleLost(claim, ({ envelope }) => taskNameOf(envelope)),
+    );
   }
 
   /** Another worker has taken over what this one held: stop it, forget it, and join anew. */
@@ -298,14 +305,6 @@ function groups(queues: readonly QueueDeclaration[]): readonly (readonly string[
   const byPriority = new Map<number, string[]>();
   for (const { name, priority } of queues) byPriority.set(priority, [...(byPriority.get(priority) ?? []), name]);
   return [...byPriority.entries()].sort(([a], [b]) => b - a).map(([, names]) => names);
-}
-
-function taskOf(job: ClaimedJob): string {
-  try {
-    return decodeEnvelope(job.envelope).task.slice(0, 200);
-  } catch {
-    return '';
-  }
 }
 
 /** Some steps, so that a backlog shrinks without keeping the broker busy. */

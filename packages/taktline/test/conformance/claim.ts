@@ -31,6 +31,25 @@ export function claiming(subject: Subject): void {
       expect(one?.id).not.toBe(two?.id);
     });
 
+    it('claims of several queues have ids of their own too, and each is settled by itself', async () => {
+      await using space = await subject.space();
+      const { broker } = await space.open();
+      const worker = await TestWorker.join(broker);
+      const queues = ['high', 'usual', 'low'];
+      for (const queue of queues) await broker.enqueue(jobs(2, queue, { queue }));
+      const taken = await worker.takeAll();
+      expect(taken).toHaveLength(6);
+      // A place of a claim is one job, whichever queue that is of.
+      expect(new Set(taken.map(({ claim, position }) => `${claim} ${position}`)).size).toBe(6);
+      await worker.done(...taken.filter(({ queue }) => queue === 'usual').map((one) => end(one)));
+      expect(ids((await broker.missing(worker.id, [])).flatMap((claim) => claim.jobs)).toSorted()).toEqual([
+        'high-0',
+        'high-1',
+        'low-0',
+        'low-1',
+      ]);
+    });
+
     it('takes about 4 MiB at most, and one job however large it is', async () => {
       await using space = await subject.space();
       const { broker } = await space.open();

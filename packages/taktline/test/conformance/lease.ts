@@ -25,6 +25,11 @@ async function recoverAll(worker: TestWorker): Promise<Claim[]> {
   return all;
 }
 
+/** Resolves when the lease of some other worker has run out. */
+async function leaseOver(worker: TestWorker): Promise<void> {
+  await eventually(async () => (await worker.broker.pulse(worker.id, ['usual'], [])).lostWorkers, 'a lease has run out');
+}
+
 const jobsOf = (claims: readonly Claim[]): ClaimedJob[] => claims.flatMap((claim) => claim.jobs);
 
 export function leases(subject: Subject): void {
@@ -37,11 +42,11 @@ export function leases(subject: Subject): void {
       try {
         const it = await mine.claimOfNew('it');
         let clock = it.enqueuedAt;
-        while (clock < it.enqueuedAt + 2_500) {
+        for (let look = 0; clock < it.enqueuedAt + 2_500; look++) {
           expect(await link.renew()).toBe(true);
           expect((await broker.pulse(other.id, ['usual'], [])).lostWorkers).toBe(false);
           expect(await broker.recover(other.id)).toEqual([]);
-          clock = (await other.claimOfNew(`clock-${clock}`)).enqueuedAt;
+          clock = (await other.claimOfNew(`clock-${look}`)).enqueuedAt;
         }
         expect(await broker.pulse(mine.id, ['usual'], [])).toMatchObject({ alive: true });
         await mine.done(end(it));
@@ -201,6 +206,24 @@ export function leases(subject: Subject): void {
       expect((await inspector.workers()).map(({ name }) => name)).toEqual(['other']);
     });
 
+    it('a job that was handed back, and runs elsewhere, is no part of its first claim when that is taken over', async () => {
+      await using space = await subject.space();
+      const { broker, inspector } = await space.open();
+      const [first, second, heir] = [await TestWorker.join(broker), await TestWorker.join(broker), await TestWorker.join(broker)];
+      await broker.enqueue(jobs(3));
+      const [back] = (await first.take()) as [ClaimedJob, ClaimedJob, ClaimedJob];
+      await first.done(release(back));
+      const [again] = (await second.take()) as [ClaimedJob];
+      expect(again.id).toBe('job-0');
+      await first.leave();
+      expect(ids(jobsOf(await recoverAll(heir)))).toEqual(['job-1', 'job-2']);
+      expect(await broker.states(ids(jobs(3)))).toEqual(['running', 'running', 'running']);
+      expect(await inspector.job('job-0')).toMatchObject({ state: 'running', claimedAt: expect.any(Number) as number });
+      expect(await broker.cancel(['job-0'])).toEqual(['asked']);
+      expect((await broker.pulse(second.id, ['usual'], [])).cancelled).toEqual([{ claim: again.claim, position: 0 }]);
+      await second.done(end(again));
+    });
+
     it('a settle and a recovery that race: one of them, never both, never neither', { timeout: 120_000 }, async () => {
       await using space = await subject.space();
       const [one, two] = [await space.open(), await space.open()];
@@ -210,9 +233,14 @@ export function leases(subject: Subject): void {
         const lost = await TestWorker.join(one.broker, { leaseMs: 1 });
         const id = `job-${round}`;
         const it = await lost.claimOfNew(id);
+        await leaseOver(recoverer);
         const [accepted, claims] = await race(
           round,
-          () => lost.settle(end(it, { result: `"${round}"` })),
+          async () => {
+            // A recovery is several round trips: the settle comes between any two of them.
+            for (let trip = 0; trip < round % 4; trip++) await one.broker.ping();
+            return lost.settle(end(it, { result: `"${round}"` }));
+          },
           () => two.broker.recover(recoverer.id),
         );
         const recovered = jobsOf(claims).filter((one) => one.id === id);
@@ -241,6 +269,7 @@ export function leases(subject: Subject): void {
       for (let round = 0; round < 200; round++) {
         const lost = await TestWorker.join(one.broker, { leaseMs: 1 });
         await two.broker.enqueue([job(`job-${round}`)]);
+        await leaseOver(recoverer);
         const [, claims] = await race(
           round,
           () => lost.claim(),

@@ -267,7 +267,7 @@ class World {
   }
 
   async #settle(worker: TestWorker, settlements: readonly Settlement[]): Promise<void> {
-    expect(await worker.settle(...settlements)).toEqual(settlements.map((settlement) => this.model.settle(worker.id, settlement)));
+    expect(await worker.settle(...settlements)).toEqual(this.model.settle(worker.id, settlements));
   }
 
   async #recover(worker: TestWorker): Promise<void> {

@@ -62,7 +62,8 @@ export function missingClaims(subject: Subject): void {
         const left = await worker.takeAll();
         await worker.done(...[...missing.flatMap((claim) => claim.jobs), ...left].map((one) => end(one, { keepMs: 0 })));
       }
-      expect(Math.min(outcomes.before, outcomes.nothing)).toBeGreaterThan(5);
+      // Whether any is overtaken is up to the broker; outage.ts holds one back until it is.
+      expect(outcomes.before).toBeGreaterThan(5);
     });
   });
 }

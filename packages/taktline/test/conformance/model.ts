@@ -35,7 +35,9 @@ export class Model {
     return batch.map(({ id, queue, priority, envelope, unique, countdownMs }) => {
       const there = this.jobs.get(id);
       if (there !== undefined) return there.fingerprint === unique?.fingerprint ? 'duplicate' : 'conflict';
-      const place: Place = countdownMs === undefined ? this.#atTheEnd('usual') : { at: 'scheduled', retry: false };
+      this.#arrivals += 1;
+      const place: Place =
+        countdownMs === undefined ? { at: 'ready', lane: 'usual', arrival: this.#arrivals } : { at: 'scheduled', retry: false };
       this.jobs.set(id, { id, queue, priority, envelope, fingerprint: unique?.fingerprint, place, finals: 0 });
       return 'created';
     });
@@ -60,8 +62,14 @@ export class Model {
     this.#job(job.id).place = { at: 'held', worker, as: job, cancelAsked: false, arrival: place.arrival };
   }
 
-  /** @returns whether it is accepted */
-  settle(worker: string, settlement: Settlement): boolean {
+  /** What one exchange settles. @returns whether each is accepted */
+  settle(worker: string, settlements: readonly Settlement[]): boolean[] {
+    // Those that go back to the end of the line in the same moment stand there in any order.
+    this.#arrivals += 1;
+    return settlements.map((settlement) => this.#settle(worker, settlement));
+  }
+
+  #settle(worker: string, settlement: Settlement): boolean {
     const { job } = settlement;
     const known = this.#job(job.id);
     const { place } = known;
@@ -71,7 +79,7 @@ export class Model {
       this.#end(known, settlement.keepMs === 0 ? { at: 'forgotten' } : { at: 'ended', state: settlement.state });
     else if (place.cancelAsked) this.#end(known, { at: 'ended', state: 'cancelled' });
     else if (settlement.kind === 'release') known.place = { at: 'ready', lane: settlement.lane, arrival: place.arrival };
-    else known.place = settlement.delayMs > 0 ? { at: 'scheduled', retry: true } : this.#atTheEnd('usual');
+    else known.place = settlement.delayMs > 0 ? { at: 'scheduled', retry: true } : { at: 'ready', lane: 'usual', arrival: this.#arrivals };
     return true;
   }
 
@@ -143,11 +151,6 @@ export class Model {
   #end(job: ModelJob, place: Place): void {
     job.place = place;
     job.finals += 1;
-  }
-
-  #atTheEnd(lane: Lane): Place {
-    this.#arrivals += 1;
-    return { at: 'ready', lane, arrival: this.#arrivals };
   }
 }
 

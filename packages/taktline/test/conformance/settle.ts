@@ -53,7 +53,7 @@ export function settling(subject: Subject): void {
       await broker.enqueue([job('it', { priority: 8 }), ...jobs(3)]);
       const [it] = await worker.take({ limit: 1 });
       await worker.done(reschedule(it as ClaimedJob, 1));
-      await eventually(async () => (await worker.exchange([], { queues: ['low'] })).nextDueInMs === undefined, 'it is due');
+      await eventually(async () => (await worker.exchange([], { lane: 'suspects' })).nextDueInMs === undefined, 'it is due');
       expect(ids(await worker.take())).toEqual(['it', 'job-0', 'job-1', 'job-2']);
     });
 

@@ -10,6 +10,7 @@ import { hostileInput } from './hostile-input.ts';
 import { leases } from './lease.ts';
 import { livesOfJobs } from './life-of-a-job.ts';
 import { missingClaims } from './missing.ts';
+import { moving } from './moving.ts';
 import { namespaces } from './namespaces.ts';
 import { opening } from './opening.ts';
 import { outages } from './outage.ts';
@@ -37,6 +38,7 @@ export const topics: readonly ((subject: Subject) => void)[] = [
   progressing,
   deadLetters,
   upkeep,
+  moving,
   countsAndLists,
   wakeUps,
   namespaces,

@@ -2,70 +2,70 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
 import { z } from 'zod';
 import { createApp, discard, type JobHandle, type ResultOf, retryLater, type Task } from '../../src/index.ts';
-import { harness } from '../support/harness.ts';
+import { onEachBroker } from '../support/harness.ts';
 
-const h = harness();
-
-it('a result comes back as the task returned it', async () => {
-  const app = h.app();
-  const add = app.task({
-    name: 'add',
-    queue: 'work',
-    input: z.object({ a: z.number(), b: z.number() }),
-    run: ({ a, b }) => ({ sum: a + b }),
+onEachBroker('results', (h) => {
+  it('a result comes back as the task returned it', async () => {
+    const app = h.app();
+    const add = app.task({
+      name: 'add',
+      queue: 'work',
+      input: z.object({ a: z.number(), b: z.number() }),
+      run: ({ a, b }) => ({ sum: a + b }),
+    });
+    await h.work(app);
+    const handle = await add.delay({ a: 1, b: 2 });
+    const { sum } = await handle.result();
+    expect(sum).toBe(3);
+    expect(await handle.status()).toBe('succeeded');
   });
-  await h.work(app);
-  const handle = await add.delay({ a: 1, b: 2 });
-  const { sum } = await handle.result();
-  expect(sum).toBe(3);
-  expect(await handle.status()).toBe('succeeded');
-});
 
-it('it can be read twice, by another app, and by its id alone', async () => {
-  const app = h.app();
-  const echo = app.task({ name: 'echo', queue: 'work', input: z.string(), run: (text) => text });
-  await h.work(app);
-  const { id } = await echo.delay('hello');
-  const other = h.app();
-  expect(await other.handle(id).result()).toBe('hello');
-  expect(await other.handle(id).result()).toBe('hello');
-});
+  it('it can be read twice, by another app, and by its id alone', async () => {
+    const app = h.app();
+    const echo = app.task({ name: 'echo', queue: 'work', input: z.string(), run: (text) => text });
+    await h.work(app);
+    const { id } = await echo.delay('hello');
+    const other = h.app();
+    expect(await other.handle(id).result()).toBe('hello');
+    expect(await other.handle(id).result()).toBe('hello');
+  });
 
-it('any JSON value is a result', async () => {
-  const app = h.app();
-  const values: readonly unknown[] = [
-    null,
-    '',
-    0,
-    false,
-    [],
-    {},
-    'Ünïcode \u0000\u001e\ud83d\ude00',
-    [[1, [2]]],
-    { constructor: 1 },
-    1e21,
-    'x'.repeat(300_000),
-  ];
-  const give = app.task({ name: 'give', queue: 'work', input: z.number(), run: (index) => values[index] });
-  await h.work(app);
-  const handles = await give.enqueueMany([...values.keys()]);
-  expect(await Promise.all(handles.map((handle) => handle.result()))).toEqual(values);
-});
+  it('any JSON value is a result', async () => {
+    const app = h.app();
+    const values: readonly unknown[] = [
+      null,
+      '',
+      0,
+      false,
+      [],
+      {},
+      'Ünïcode \u0000\u001e\ud83d\ude00',
+      [[1, [2]]],
+      { constructor: 1 },
+      1e21,
+      'x'.repeat(300_000),
+    ];
+    const give = app.task({ name: 'give', queue: 'work', input: z.number(), run: (index) => values[index] });
+    await h.work(app);
+    const handles = await give.enqueueMany([...values.keys()]);
+    expect(await Promise.all(handles.map((handle) => handle.result()))).toEqual(values);
+  });
 
-it('results of many arrive by the order of their inputs', async () => {
-  const app = h.app();
-  const double = app.task({ name: 'double', queue: 'work', input: z.number(), run: async (n) => n * 2 });
-  await h.work(app, { concurrency: 50 });
-  const handles = await double.enqueueMany(Array.from({ length: 1_500 }, (_, n) => n));
-  expect(await Promise.all(handles.map((handle) => handle.result()))).toEqual(Array.from({ length: 1_500 }, (_, n) => n * 2));
-});
+  it('results of many arrive by the order of their inputs', async () => {
+    const app = h.app();
+    const double = app.task({ name: 'double', queue: 'work', input: z.number(), run: async (n) => n * 2 });
+    await h.work(app, { concurrency: 50 });
+    const handles = await double.enqueueMany(Array.from({ length: 1_500 }, (_, n) => n));
+    expect(await Promise.all(handles.map((handle) => handle.result()))).toEqual(Array.from({ length: 1_500 }, (_, n) => n * 2));
+  });
 
-it('the worker runs what the schema makes of the input', async () => {
-  const app = h.app();
-  const schema = z.object({ on: z.coerce.date(), tags: z.array(z.string()).default([]), n: z.string().transform(Number) });
-  const show = app.task({ name: 'show', queue: 'work', input: schema, run: ({ on, tags, n }) => [on instanceof Date, tags, n] });
-  await h.work(app);
-  expect(await (await show.delay({ on: new Date(), n: '5' })).result()).toEqual([true, [], 5]);
+  it('the worker runs what the schema makes of the input', async () => {
+    const app = h.app();
+    const schema = z.object({ on: z.coerce.date(), tags: z.array(z.string()).default([]), n: z.string().transform(Number) });
+    const show = app.task({ name: 'show', queue: 'work', input: schema, run: ({ on, tags, n }) => [on instanceof Date, tags, n] });
+    await h.work(app);
+    expect(await (await show.delay({ on: new Date(), n: '5' })).result()).toEqual([true, [], 5]);
+  });
 });
 
 describe('types', () => {

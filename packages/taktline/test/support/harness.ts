@@ -1,29 +1,47 @@
 /**
  * What an end-to-end test stands on: a namespace that holds nothing yet, apps and children that do not outlive it, and
- * every line that they log. Call it once at the top of a test file.
+ * every line that they log. Call it once at the top of a test file, or let `onEachBroker` do so.
  */
-import { afterAll, afterEach, beforeEach } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe } from 'vitest';
+import { openBroker } from '../../src/broker/open-broker.ts';
 import { type App, type AppOptions, createApp, type WorkerOptions } from '../../src/index.ts';
 import { Child } from './child.ts';
 import { LogLines } from './log-lines.ts';
-import { type TestNamespace, testNamespace } from './namespace.ts';
+import { PostgresStore } from './postgres-store.ts';
+import { describeOnRedis } from './redis/needs-redis.ts';
+import { RedisStore } from './redis/redis-store.ts';
+import type { Store } from './store.ts';
 
-export class Harness {
-  #space: TestNamespace | undefined;
+export class Harness<Kind extends Store = Store> {
+  readonly #make: () => Promise<Kind>;
+  #store: Kind | undefined;
   readonly #apps: App[] = [];
   readonly #children: Child[] = [];
+  readonly #others: Kind[] = [];
   log = new LogLines();
 
-  get space(): TestNamespace {
-    if (this.#space === undefined) throw new Error('the namespace is there during a test only');
-    return this.#space;
+  constructor(make: () => Promise<Kind>) {
+    this.#make = make;
+  }
+
+  /** The namespace. */
+  get store(): Kind {
+    if (this.#store === undefined) throw new Error('the namespace is there during a test only');
+    return this.#store;
+  }
+
+  /** Another namespace, for this test. */
+  async another(): Promise<Kind> {
+    const other = await this.#make();
+    this.#others.push(other);
+    return other;
   }
 
   /** An app with one queue, `work`, unless told otherwise. */
   app(options: Partial<AppOptions> = {}): App {
     const app = createApp({
-      brokerUrl: this.space.url,
-      namespace: this.space.name,
+      brokerUrl: this.store.url,
+      namespace: this.store.name,
       queues: [{ name: 'work', priority: 5 }],
       logger: this.log.logger,
       ...options,
@@ -41,44 +59,55 @@ export class Harness {
 
   /** A child process on the namespace. */
   child(fixture: string, options: Readonly<Record<string, unknown>> = {}): Child {
-    const child = new Child(fixture, { url: this.space.url, namespace: this.space.name, ...options });
+    const child = new Child(fixture, { url: this.store.url, namespace: this.store.name, ...options });
     this.#children.push(child);
     return child;
   }
 
-  /** How many jobs, or other things, a table of the broker holds. */
-  async rows(table: 'ready' | 'scheduled' | 'claims' | 'ended' | 'dead' | 'workers' | 'ids', where = 'true'): Promise<number> {
-    const [row] = await this.space.query<{ n: string }>(
-      `select ${table === 'ready' || table === 'ended' ? 'coalesce(sum(size), 0)' : 'count(*)'} as n from $ns.${table} where ${where}`,
-    );
-    return Number(row?.n);
+  /** All the upkeep that is due, which a worker does every ten seconds. */
+  async tidy(): Promise<void> {
+    const { url, name: namespace } = this.store;
+    const { broker, close } = await openBroker({ url, namespace, queues: [], deadLetterTtlMs: 1e9, create: false });
+    while (await broker.tidy());
+    await close();
   }
 
   async begin(): Promise<void> {
     this.log = new LogLines();
-    this.#space ??= await testNamespace();
+    this.#store ??= await this.#make();
   }
 
-  /** Ends what the test has started, and empties the namespace: that takes a tenth of the time of making a new one. */
+  /** Ends what the test has started, and empties the namespace. */
   async end(): Promise<void> {
     await Promise.all(this.#children.splice(0).map((child) => child.end()));
     await Promise.all(this.#apps.splice(0).map((app) => app.close()));
-    const [made] = await this.space.query<{ there: boolean }>(`select to_regclass('$ns.queues') is not null as there`);
-    if (made?.there !== true) return;
-    await this.space.query(
-      'truncate $ns.queues, $ns.ready, $ns.scheduled, $ns.workers, $ns.claims, $ns.ended, $ns.dead, $ns.ids restart identity',
-    );
+    await Promise.all(this.#others.splice(0).map((other) => other.drop()));
+    await this.store.clear();
   }
 
   async drop(): Promise<void> {
-    await this.#space?.drop();
-    this.#space = undefined;
+    await this.#store?.drop();
+    this.#store = undefined;
   }
 }
 
-/** @param options.fresh each test finds a namespace that was never used */
-export function harness({ fresh = false } = {}): Harness {
-  const made = new Harness();
+export interface HarnessOptions {
+  /** Each test finds a namespace that was never used. */
+  readonly fresh?: boolean;
+}
+
+/** On Postgres. */
+export function harness(options: HarnessOptions = {}): Harness<PostgresStore> {
+  return hooked(new Harness(() => PostgresStore.make()), options);
+}
+
+/** Runs the tests on every broker. Without a Redis those on it are listed as not run; see redis/needs-redis.ts. */
+export function onEachBroker(topic: string, tests: (h: Harness) => void, options: HarnessOptions = {}): void {
+  describe(`${topic} on Postgres`, () => tests(harness(options)));
+  describeOnRedis(`${topic} on Redis`, (url) => tests(hooked(new Harness(async () => new RedisStore(url)), options)));
+}
+
+function hooked<Kind extends Store>(made: Harness<Kind>, { fresh = false }: HarnessOptions): Harness<Kind> {
   beforeEach(() => made.begin());
   afterEach(async () => {
     await made.end();

@@ -8,7 +8,7 @@ import { type Pack, pack } from '../packs.ts';
 import { rankOf } from './claim-rows.ts';
 import { laneNumber } from './queue-cursor.ts';
 import type { QueueTable } from './queue-table.ts';
-import { array, groupSeparator, join, joinPacks, separator } from './wire.ts';
+import { array, groupSeparator, join, joinPacks, separator, storable } from './wire.ts';
 
 export interface PackedSettlements {
   /** The third to the seventeenth argument of exchange(). */
@@ -123,9 +123,4 @@ function packMove(settlement: Exclude<Settlement, { kind: 'end' }>, at: number, 
     // A dead letter is the last resort: what it says must not keep it from being stored.
     ...(kind === 'bury' ? { task: storable(settlement.task), code: storable(settlement.code), message: storable(settlement.message) } : {}),
   };
-}
-
-/** Without what Postgres takes into no text: NUL, and half of a surrogate pair. */
-function storable(text: string): string {
-  return text.toWellFormed().replaceAll('\0', '\ufffd');
 }

@@ -1,8 +1,12 @@
 /** The Postgres implementation of the inspector: what people ask, in bounded steps. */
 import { decodePast, encodePast } from '../../task/job.ts';
+import { type AdoptedJob, type AdoptReply, adoptedForMs } from '../adopted-job.ts';
 import type { DeadLetterFilter, Finding, Inspector, Page, QueueCounts, StoredDeadLetter, StoredJob, WorkerRecord } from '../inspector.ts';
+import { checkTexts } from '../job-texts.ts';
 import type { PostgresBroker } from './postgres-broker.ts';
+import { laneNamed, laneNumber } from './queue-cursor.ts';
 import { installedVersion } from './schema.ts';
+import { storable } from './wire.ts';
 
 type Row = Record<string, unknown>;
 
@@ -74,6 +78,7 @@ export class PostgresInspector implements Inspector {
     const items = rows.slice(0, limit).map((row, index) => ({
       id: String(row['id']),
       queue: names[index] as string,
+      priority: Number(row['priority']),
       task: String(row['task']),
       code: String(row['code']),
       message: String(row['message']),
@@ -108,6 +113,24 @@ export class PostgresInspector implements Inspector {
     await this.#broker.open();
     const [row] = await this.#query(this.#broker.statements.purge, [await this.#number(queue), limit]);
     return Number(row?.['n'] ?? 0);
+  }
+
+  async adopt(jobs: readonly AdoptedJob[]): Promise<readonly AdoptReply[]> {
+    await this.#broker.open();
+    if (jobs.length === 0) return [];
+    for (const job of jobs) checkTexts(job);
+    const queues = await this.#broker.queues.numbers(jobs.map(({ queue }) => queue));
+    const given = jobs.map((job, index) => adoptedRow(job, queues[index] as number));
+    const [row] = await this.#query(this.#broker.statements.adopt, [JSON.stringify(given), adoptedForMs]);
+    const answer = row as { readonly replies: readonly number[]; readonly idle: boolean };
+    if (answer.idle) await this.#broker.wakeIdle();
+    return answer.replies.map((reply) => replies[reply] as AdoptReply);
+  }
+
+  async remove(ids: readonly string[]): Promise<readonly string[]> {
+    await this.#broker.open();
+    const rows = await this.#query(this.#broker.statements.remove, [[...ids]]);
+    return rows.map((row) => String(row['id']));
   }
 
   async examine(): Promise<readonly Finding[]> {
@@ -145,7 +168,7 @@ export class PostgresInspector implements Inspector {
       {
         check: 'wake-ups',
         ok: !this.#broker.connection.pooled,
-        detail: this.#broker.connection.pooled ? 'behind a pooler: workers poll once a second' : 'LISTEN/NOTIFY',
+        detail: this.#broker.connection.pooled ? 'behind a pooler: workers are not woken, they poll' : 'LISTEN/NOTIFY',
         advice: 'give workers a URL that goes around the pooler to be woken at once',
       },
       {
@@ -207,9 +230,24 @@ export class PostgresInspector implements Inspector {
         result: text(row['result']),
         progress: text(row['progress']),
         cancelAsked: row['cancel_asked'] === true ? true : undefined,
+        lane: Number(row['lane'] ?? 0) === 0 ? undefined : laneNamed(Number(row['lane'])),
       }),
     );
   }
+}
+
+const replies: readonly AdoptReply[] = ['adopted', 'there', 'conflict'];
+
+/** As moved_jobs() in migrations/0005-moving.sql reads it. */
+function adoptedRow(job: AdoptedJob, queue: number): Record<string, unknown> {
+  const { id, state, priority, enqueuedAt: enqueued, envelope, fingerprint: print, past } = job;
+  const shared = { id, print, state, queue, priority, enqueued, envelope, past };
+  if (state === 'dead') {
+    const { task, code, message, diedAt: died } = job;
+    return { ...shared, task: storable(task), code: storable(code), message: storable(message), died };
+  }
+  if (state === 'scheduled') return { ...shared, due: job.dueAt, expires: job.expiresAt };
+  return { ...shared, lane: laneNumber(job.lane ?? 'usual'), expires: job.expiresAt };
 }
 
 const states = new Map<string, StoredJob['state']>([

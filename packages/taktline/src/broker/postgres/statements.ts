@@ -24,6 +24,8 @@ export function statements(namespace: string) {
     pulse: call('pulse', 3),
     recover: call('recover', 1),
     tidy: call('tidy', 1),
+    adopt: call('adopt', 2),
+    remove: make('remove', `select unnest(${s}.remove_jobs($1)) as id`),
     cancel: call('cancel', 1),
     find: call('find', 1),
     leave: call('leave', 1),
@@ -60,16 +62,16 @@ export function statements(namespace: string) {
     job: make(
       'job',
       `select e.id, e.state::text as state, e.queue, null::int as priority, e.enqueued_at, null::bigint as due_at, null::bigint as expires_at,
-           null::bigint as claimed_at, e.finished_at, null::text as worker, null::text as envelope, e.past, e.result, null::text as progress, false as cancel_asked
+           null::bigint as claimed_at, e.finished_at, null::text as worker, null::text as envelope, e.past, e.result, null::text as progress, false as cancel_asked, null::int as lane
          from ${s}.ended_jobs(array[$1]) e
-       union all select id, 'failed', queue, priority, enqueued_at, null, null, null, died_at, null, envelope, past, null, null, false from ${s}.dead where id = $1
-       union all select id, 'queued', queue, 10 - ((rank >> 56) & 15)::int, enqueued_at, null, expires_at, null, null, null, envelope, past, null, null, false
+       union all select id, 'failed', queue, priority, enqueued_at, null, null, null, died_at, null, envelope, past, null, null, false, null from ${s}.dead where id = $1
+       union all select id, 'queued', queue, 10 - ((rank >> 56) & 15)::int, enqueued_at, null, expires_at, null, null, null, envelope, past, null, null, false, (rank >> 60)::int
          from ${s}.ready_jobs(array[$1])
-       union all select id, case when past is null then 'scheduled' else 'retrying' end, queue, priority, enqueued_at, due_at, expires_at, null, null, null, envelope, past, null, null, false
+       union all select id, case when past is null then 'scheduled' else 'retrying' end, queue, priority, enqueued_at, due_at, expires_at, null, null, null, envelope, past, null, null, false, null
          from ${s}.scheduled where id = $1
        union all select m.u, 'running', h.queue, 10 - ((h.rank >> 56) & 15)::int, h.enqueued_at, null, null, c.claimed_at, null, w.name,
            (string_to_array(c.envelopes, E'\\x1e'))[m.n], nullif((string_to_array(c.pasts, E'\\x1e'))[m.n], ''), null,
-           (c.progress::jsonb ->> (m.n - 1)::text), coalesce(get_bit(c.cancels, m.n::int - 1) = 1, false)
+           (c.progress::jsonb ->> (m.n - 1)::text), coalesce(get_bit(c.cancels, m.n::int - 1) = 1, false), null
          from ${s}.claims c left join ${s}.workers w on w.id = c.worker, string_to_table(c.ids, E'\\x1e') with ordinality as m(u, n), ${s}.held(c.runs, c.open) h
          where m.u = $1 and h.place = m.n
        limit 1`,
@@ -77,7 +79,7 @@ export function statements(namespace: string) {
     listQueued: make(
       'list_queued',
       `select m.i as id, 'queued' as state, y.queue, 10 - ((y.rank >> 56) & 15)::int as priority, y.enqueued_at, null::bigint as due_at, y.expires_at,
-         null::bigint as claimed_at, null::text as worker, m.e as envelope, y.past
+         null::bigint as claimed_at, null::text as worker, m.e as envelope, y.past, (y.rank >> 60)::int as lane
        from (select *, sum(size) over (order by queue, rank rows unbounded preceding) - size as before
            from (select * from ${s}.ready where $1::smallint is null or queue = $1 order by queue, rank limit $2) first) y,
          rows from (string_to_table(coalesce(y.ids, y.id), E'\\x1e'), string_to_table(y.envelopes, E'\\x1e')) with ordinality as m(i, e, n)
@@ -98,7 +100,7 @@ export function statements(namespace: string) {
     ),
     deadLetters: make(
       'dead_letters',
-      `select id, queue, task, code, message, enqueued_at, died_at, envelope, past from ${s}.dead
+      `select id, queue, priority, task, code, message, enqueued_at, died_at, envelope, past from ${s}.dead
        where ${filter} and ($6::bigint is null or (died_at, id) < ($6, $7)) order by died_at desc, id desc limit $8`,
     ),
     redrive: make(

@@ -33,6 +33,11 @@ function wellFormed(text: string): string {
   return text;
 }
 
+/** Without what Postgres takes into no text: NUL, and half of a surrogate pair. */
+export function storable(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '\ufffd');
+}
+
 /** An array literal of numbers, bit strings or nulls, none of which needs quotes. */
 export function array(values: readonly (number | bigint | string | null)[]): string {
   return `{${values.map((value) => value ?? 'null').join(',')}}`;

@@ -1,0 +1,64 @@
+/**
+ * The names of all keys. Those of a queue share a hash tag, and so a slot of a Cluster; scripts are given the first one,
+ * the base, and add the endings below. docs/redis-layout.md tells what each holds and how long it lives.
+ *
+ *   :jobs      hash    key of a record -> the record: one job, or a pack of jobs that came together
+ *   :packs     zset    keys of packs, by name: finds the pack of an id
+ *   :ready     zset    key -> rank; may run now
+ *   :due       zset    id -> when it may run
+ *   :expiry    zset    key -> when it expires if it still waits
+ *   :claims    hash    claim -> who holds it, which bits are open, which records it has
+ *   :taken     hash    key -> the claim that holds it
+ *   :held:<w>  set     claims of worker w
+ *   :holders   zset    worker -> when it last got a claim
+ *   :cancels   hash    claim -> bits of jobs that are asked to stop
+ *   :progress  hash    claim -> progress of its jobs
+ *   :ended     hash    key -> state, results, pasts
+ *   :ends      zset    key -> when it is forgotten
+ *   :dead      hash    id -> dead letter
+ *   :died      zset    id -> when it died
+ *   :named     zset    id of a caller's -> until when it makes no second job
+ *   :resent    zset    id of the engine's that was enqueued again -> the same
+ *   :marks     zset    worker -> its epoch, or when it was taken for dead
+ *   :idle      set     workers that sleep
+ *   :meta      hash    counts
+ *   :wake      channel
+ */
+export class Keys {
+  readonly #namespace: string;
+
+  constructor(namespace: string) {
+    this.#namespace = namespace;
+  }
+
+  /** The base of a queue's keys. */
+  queue(name: string): string {
+    return `taktline:{${this.#namespace}:${name}}`;
+  }
+
+  channel(name: string): string {
+    return `${this.queue(name)}:wake`;
+  }
+
+  /** The version of all this. */
+  get layout(): string {
+    return `taktline:{${this.#namespace}}:layout`;
+  }
+
+  /** Declared queues: name -> priority. */
+  get queues(): string {
+    return `taktline:{${this.#namespace}}:queues`;
+  }
+
+  /** Leases and descriptions of workers. */
+  get workers(): readonly [leases: string, descriptions: string] {
+    return [`taktline:{${this.#namespace}}:leases`, `taktline:{${this.#namespace}}:workers`];
+  }
+
+  /** Where an id of a caller's is reserved: one of a few hashes, which spread over a Cluster. */
+  bucket(number: number): string {
+    return `taktline:{${this.#namespace}:ids:${number}}`;
+  }
+}
+
+export const buckets = 64;

@@ -1,0 +1,505 @@
+/**
+ * The Redis implementation of the broker contract. Each verb is a script (scripts/), one call for all queues where they
+ * share a server, one for each queue on a Cluster, where they do not.
+ */
+
+import { groupBy } from '../../support/group-by.ts';
+import { madeHere, markOf, queueMark } from '../../support/ids.ts';
+import { TaktlineError } from '../../support/taktline-error.ts';
+import type {
+  Broker,
+  CancelReply,
+  Claim,
+  ClaimedJob,
+  ClaimRequest,
+  EndedJob,
+  EnqueueReply,
+  ExchangeReply,
+  HeartbeatSpec,
+  NewJob,
+  Pulse,
+  QueueDeclaration,
+  Settlement,
+  WakeListener,
+  WorkerDescription,
+} from '../broker.ts';
+import { checkText, checkTexts } from '../job-texts.ts';
+import { type Pack, pack, packOfOne } from '../packs.ts';
+import { Connection, type Script } from './connection.ts';
+import { endOf, JobSearch, withEnds } from './job-search.ts';
+import { Keys } from './keys.ts';
+import { requireLayout, requireServer } from './layout.ts';
+import { QueueNames } from './queue-names.ts';
+import { freshClaim, laneNumber, separator, storedClaim } from './records.ts';
+import { type Named, type Reservation, ReservedIds } from './reserved-ids.ts';
+import { scripts } from './scripts.ts';
+import { packSettlements } from './settling.ts';
+import type { Argument, Reply } from './wire.ts';
+
+/** A claim takes no more than this; one larger job still fits. */
+const claimBytes = 4 * 1024 * 1024;
+
+export interface RedisBrokerOptions {
+  readonly url: string;
+  readonly namespace: string;
+  readonly queues: readonly QueueDeclaration[];
+  /** Dead letters older than this are removed. */
+  readonly deadLetterTtlMs: number;
+  /** Ended jobs, and dead letters, that a queue keeps at most. Default 1,000,000 and 100,000. */
+  readonly endedLimit?: number;
+  readonly deadLetterLimit?: number;
+  /** False: the namespace has to be there. Default true. */
+  readonly create?: boolean;
+  /** Go on with a server that may evict keys. Default false. */
+  readonly allowEviction?: boolean;
+  /** How long a command may take. Default 10 s. */
+  readonly timeoutMs?: number;
+}
+
+export class RedisBroker implements Broker {
+  readonly #options: RedisBrokerOptions;
+  readonly connection: Connection;
+  readonly keys: Keys;
+  readonly names: QueueNames;
+  readonly reserved: ReservedIds;
+  readonly search: JobSearch;
+  /** By worker: how often it has asked what it misses. */
+  readonly #epochs = new Map<string, number>();
+  #tidied = 0;
+  #opening: Promise<void> | undefined;
+
+  constructor(options: RedisBrokerOptions) {
+    this.#options = options;
+    this.keys = new Keys(options.namespace);
+    this.connection = new Connection({
+      url: options.url,
+      namespace: options.namespace,
+      role: 'app',
+      ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+    });
+    this.names = new QueueNames(this.connection, this.keys);
+    const { connection, keys, names } = this;
+    this.reserved = new ReservedIds(connection, keys, async (ids) => new Set((await this.search.find('s', ids)).map(({ id }) => id)));
+    this.search = new JobSearch({ connection, keys, names, reserved: (ids) => this.reserved.queuesOf(ids) });
+  }
+
+  open(): Promise<void> {
+    this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #open(): Promise<void> {
+    const { namespace, create = true, allowEviction = false, queues } = this.#options;
+    for (const facts of await this.connection.facts()) requireServer(facts, allowEviction);
+    await requireLayout(this.connection, this.keys, namespace, create);
+    if (create) await this.names.declare(queues);
+  }
+
+  async ping(): Promise<void> {
+    // A node of a Cluster that is down answers to PING.
+    await this.connection.command(this.keys.layout, ['EXISTS', this.keys.layout]);
+  }
+
+  async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
+    await this.open();
+    // Before anything is sent: a batch of which one job is refused makes none.
+    for (const job of jobs) checkTexts(job);
+    await this.names.check(jobs.map((job) => job.queue));
+    const places = jobs.flatMap((job, index) => (job.unique === undefined ? [] : [index]));
+    const reservations = places.length === 0 ? [] : await this.reserved.reserve(places.map((index) => jobs[index] as Named));
+    const replies: EnqueueReply[] = jobs.map(() => 'created');
+    const queues: (string | undefined)[] = jobs.map(({ queue }) => queue);
+    for (const [at, index] of places.entries()) {
+      const { queue, holder } = reservations[at] as Reservation;
+      replies[index] = holder === 'other' ? 'conflict' : 'duplicate';
+      queues[index] = holder === 'own' ? queue : undefined;
+    }
+    for (const index of await this.#elsewhere(jobs, queues)) queues[index] = undefined;
+    await Promise.all(
+      [...groupBy(jobs.keys(), (index) => queues[index])].map(async ([queue, indices]) => {
+        if (queue === undefined) return;
+        const made = await this.#enqueueIn(
+          queue,
+          indices.map((index) => jobs[index] as NewJob),
+        );
+        for (const [at, index] of indices.entries()) if (made[at] === true) replies[index] = 'created';
+      }),
+    );
+    return replies;
+  }
+
+  /**
+   * Jobs that are sent again under an id of the engine's, to another queue than the id was made for: the places of those that
+   * are in some queue already. A first enqueue that is on its way to that one yet makes no job any more.
+   */
+  async #elsewhere(jobs: readonly NewJob[], queues: readonly (string | undefined)[]): Promise<readonly number[]> {
+    if (jobs.every(({ id, unique, queue }) => unique === undefined || !madeHere(id) || markOf(id) === queueMark(queue))) return [];
+    const names = await this.names.all();
+    const strays = [...jobs.keys()].flatMap((index) => {
+      const { id, unique } = jobs[index] as NewJob;
+      const homes = unique === undefined || queues[index] === undefined ? [] : names.filter((name) => queueMark(name) === markOf(id));
+      return homes.includes(queues[index] as string) ? [] : homes.map((home) => ({ index, home, id, forMs: unique?.forMs ?? 0 }));
+    });
+    await Promise.all(
+      [...groupBy(strays, ({ home }) => home)].map(([home, own]) => {
+        const base = this.keys.queue(home);
+        const args = own.flatMap(({ id, forMs }) => [id, String(forMs)]);
+        return this.connection.run(scripts.resent, base, [base], args);
+      }),
+    );
+    const found = await this.search.find(
+      's',
+      strays.map(({ id }) => id),
+    );
+    const there = new Set(found.map(({ id }) => id));
+    return strays.flatMap(({ index, id }) => (there.has(id) ? [index] : []));
+  }
+
+  /** In one step, so that the jobs keep their order. Tells of each whether it was added. */
+  async #enqueueIn(queue: string, jobs: readonly NewJob[]): Promise<readonly boolean[]> {
+    // What waits for a time, or has an id of its caller's, is a record of its own, and then its neighbours are.
+    const alone = jobs.some((job) => job.unique !== undefined || dueOf(job) !== '');
+    const records = alone ? jobs.map((job) => packOfOne(job, job.id)) : packs(jobs);
+    const args: Argument[] = [this.publish];
+    for (const { items, first, last } of records) {
+      const head = items[0] as NewJob;
+      const { id, priority, unique } = head;
+      args.push(
+        items.length === 1 ? id : `\x1f${last},${first}`,
+        String(items.length),
+        String(priority),
+        dueOf(head),
+        expiresOf(head),
+        items.map((job) => job.id).join(separator),
+        items.map((job) => job.envelope).join(separator),
+        unique === undefined ? '' : String(unique.forMs),
+        unique === undefined ? '' : endOf(id),
+      );
+    }
+    const base = this.keys.queue(queue);
+    const reply = (await this.connection.run(scripts.enqueue, base, [base], args)) as readonly number[] | string;
+    if (typeof reply === 'string') throw new TaktlineError('ID_CONFLICT', 'the job was enqueued again under its id');
+    return records.flatMap(({ items }, index) => items.map(() => reply[index] === 1));
+  }
+
+  async join(worker: WorkerDescription): Promise<string> {
+    await this.open();
+    const { workers } = this.keys;
+    const description = JSON.stringify({ name: worker.name, leaseMs: worker.leaseMs, info: worker.info });
+    const id = (await this.connection.run(scripts.join, workers[0], workers, [description, String(worker.leaseMs)])) as string;
+    return id;
+  }
+
+  async leave(worker: string): Promise<void> {
+    const { workers } = this.keys;
+    await this.connection.run(scripts.depart, workers[0], workers, [worker, '']);
+    const held = await this.#everyQueue(scripts.leave, [worker]);
+    if (held.every((count) => count === 0)) await this.connection.run(scripts.depart, workers[0], workers, [worker, '1']);
+    this.#epochs.delete(worker);
+  }
+
+  async exchange(worker: string, settlements: readonly Settlement[], request: ClaimRequest | undefined): Promise<ExchangeReply> {
+    // As it is when the worker calls: what it asks later with missing() outdates this exchange.
+    const epoch = String(this.#epochs.get(worker) ?? 0);
+    const settling = packSettlements(settlements);
+    const order =
+      request === undefined ? [] : request.lowestFirst && request.lane === 'usual' ? request.queues.toReversed() : request.queues;
+    await this.names.check(order);
+    const accepted: boolean[] = settlements.map(() => false);
+    const reply = { claims: [] as Claim[], nextDue: Number.POSITIVE_INFINITY, more: false };
+    let bytes = claimBytes;
+    let full = false;
+    /** Settles, and claims, or with a limit of 0 says whether there is anything to claim. */
+    const ask = async (queues: readonly string[], own: typeof settling, limit: number): Promise<boolean> => {
+      const names = [...new Set([...queues, ...own.map(({ queue }) => queue)])];
+      const numbers = new Map(names.map((name, index) => [name, String(index + 1)]));
+      const keys = names.map((name) => this.keys.queue(name));
+      const args: Argument[] = [
+        worker,
+        epoch,
+        this.publish,
+        String(queues.length),
+        String(limit),
+        String(bytes),
+        reply.claims.length === 0 ? '1' : '',
+        String(laneNumber(request?.lane ?? 'usual')),
+        request?.lowestFirst === true ? '1' : '',
+        request?.idle === true ? '1' : '',
+        String(own.length),
+      ];
+      for (const group of own) {
+        args.push(numbers.get(group.queue) as string);
+        for (const value of group.values) args.push(value);
+      }
+      const [now, due, more, stopped, waiting, masks, claims] = (await this.connection.run(
+        scripts.exchange,
+        keys[0] as string,
+        keys,
+        args,
+      )) as ExchangeAnswer;
+      for (const [index, group] of own.entries()) {
+        for (const [at, ok] of group.accepted(masks[index] as string).entries()) accepted[group.places[at] as number] = ok;
+      }
+      for (const [number, id, at, runs, ...raws] of claims) {
+        reply.claims.push(freshClaim(id, request?.lane ?? 'usual', names[number - 1] as string, at, runs, raws));
+        for (const raw of raws) bytes -= raw.length;
+      }
+      if (due !== '') reply.nextDue = Math.min(reply.nextDue, Number(due) - Number(now));
+      if (more === 1) reply.more = true;
+      full = full || stopped === 1 || bytes <= 0;
+      return waiting === 1;
+    };
+    const limit = request?.limit ?? 0;
+    if (this.connection.clustered) {
+      // Looks at all queues at once, and claims from the first. From the others that have something it claims one after the
+      // other, for a claim must not be larger than wanted.
+      const [first] = order;
+      const bySettled = groupBy(settling, ({ queue }) => queue);
+      const names = [...new Set([...order, ...bySettled.keys()])];
+      const waits = await Promise.all(
+        names.map((queue, index) => ask(index < order.length ? [queue] : [], bySettled.get(queue) ?? [], queue === first ? limit : 0)),
+      );
+      for (const queue of order.filter((_, index) => waits[index])) {
+        const left = limit - reply.claims.reduce((sum, { jobs }) => sum + jobs.length, 0);
+        if (left <= 0 || full) break;
+        await ask([queue], [], left);
+      }
+    } else if (order.length > 0 || settling.length > 0) await ask(order, settling, limit);
+    return {
+      accepted,
+      claims: reply.claims,
+      nextDueInMs: Number.isFinite(reply.nextDue) ? Math.max(0, reply.nextDue) : undefined,
+      more: reply.more && reply.claims.length === 0,
+    };
+  }
+
+  async pulse(
+    worker: string,
+    queues: readonly string[],
+    progress: readonly { readonly job: ClaimedJob; readonly value: string }[],
+  ): Promise<Pulse> {
+    const told = new Map<string, { readonly queue: string; readonly claim: string; readonly values: Record<string, string> }>();
+    for (const { job, value } of progress) {
+      const key = `${job.queue} ${job.claim}`;
+      const entry = told.get(key) ?? { queue: job.queue, claim: job.claim, values: {} };
+      told.set(key, entry);
+      checkText(value, 'a progress');
+      entry.values[job.position] = value;
+    }
+    const names = [...new Set([...queues, ...[...told.values()].map(({ queue }) => queue)])];
+    await this.names.check(names);
+    // Everything in one call, where it shares a server.
+    const groups = this.connection.clustered ? [[], ...names.map((name) => [name])] : [names];
+    const answers = await Promise.all(
+      groups.map((group, index) => {
+        const keys = [...group.map((name) => this.keys.queue(name)), ...(index === 0 ? this.keys.workers : [])];
+        const args = [...told.values()]
+          .filter(({ queue }) => group.includes(queue))
+          .flatMap(({ queue, claim, values }) => [String(group.indexOf(queue) + 1), claim, JSON.stringify(values)]);
+        return this.connection.run(scripts.pulse, keys[0] as string, keys, [worker, String(group.length), ...args]) as Promise<PulseAnswer>;
+      }),
+    );
+    const lanes = answers.reduce((bits, [, more]) => bits | more, 0);
+    return {
+      alive: answers.every(([gone]) => gone === 0),
+      cancelled: answers.flatMap(([, , , ...cancels]) =>
+        cancels.flatMap((entry) => {
+          const [claim, bits] = entry.split(':') as [string, string];
+          return [...bits].flatMap((bit, position) => (bit === '1' ? [{ claim, position }] : []));
+        }),
+      ),
+      suspects: [...((lanes & 1) === 0 ? [] : (['suspects'] as const)), ...((lanes & 2) === 0 ? [] : (['alone'] as const))],
+      lostWorkers: answers.some(([, , lost]) => lost === 1),
+    };
+  }
+
+  async missing(worker: string, known: readonly string[]): Promise<readonly Claim[]> {
+    const epoch = (this.#epochs.get(worker) ?? 0) + 1;
+    this.#epochs.set(worker, epoch);
+    const names = await this.names.all();
+    const replies = await Promise.all(
+      names.map((name) => {
+        const base = this.keys.queue(name);
+        return this.connection.run(scripts.missing, base, [base], [worker, String(epoch), ...known]) as Promise<readonly StoredAnswer[]>;
+      }),
+    );
+    return replies.flatMap((claims, index) => claims.map(([id, raw, ...raws]) => storedClaim(id, raw, names[index] as string, raws)));
+  }
+
+  async recover(worker: string): Promise<readonly Claim[]> {
+    const { workers } = this.keys;
+    const lost = (await this.connection.run(scripts.lost, workers[0], workers, [worker])) as readonly (readonly [string, string])[];
+    if (lost.length === 0) return [];
+    // A queue that is left out would keep for good what the lost worker held of it.
+    const names = await this.names.all(0);
+    const claims: Claim[] = [];
+    for (const [id, description] of lost) {
+      const { name = '' } = JSON.parse(description) as { name?: string };
+      let left = 0;
+      const steps = await Promise.allSettled(
+        names.map(async (queue) => {
+          const base = this.keys.queue(queue);
+          const [more, ...found] = (await this.connection.run(scripts.recover, base, [base], [id, name, worker])) as readonly [
+            number,
+            ...StoredAnswer[],
+          ];
+          left += more;
+          for (const [claim, raw, ...raws] of found) claims.push(storedClaim(claim, raw, queue, raws));
+        }),
+      );
+      // Not before the last of them is over: who failed asks what it holds, and has to find all of it.
+      for (const step of steps) if (step.status === 'rejected') throw step.reason;
+      if (left === 0) await this.connection.run(scripts.depart, workers[0], workers, [id, '1']);
+    }
+    return claims;
+  }
+
+  async tidy(): Promise<boolean> {
+    const { deadLetterTtlMs, endedLimit = 1_000_000, deadLetterLimit = 100_000 } = this.#options;
+    // A queue that an app has declared since is looked after by that app's workers.
+    const queues = (await this.names.all(60_000)).map((name) => this.keys.queue(name));
+    const first = this.#tidied++ % Math.max(1, queues.length);
+    const limits = [deadLetterTtlMs, endedLimit, deadLetterLimit].map(String);
+    const tidied = await Promise.all(
+      this.connection
+        .together([...queues.slice(first), ...queues.slice(0, first)])
+        .map((keys) => this.connection.run(scripts.tidy, keys[0] as string, keys, limits) as Promise<TidyAnswer>),
+    );
+    const holders = new Set(tidied.flatMap(([, ...workers]) => workers));
+    if (holders.size > 0) await this.connection.run(scripts.orphans, this.keys.workers[0], this.keys.workers, [...holders]);
+    return (await this.reserved.tidy()) || tidied.some(([more]) => more === 1);
+  }
+
+  heartbeat(worker: string, leaseMs: number): HeartbeatSpec {
+    return {
+      module: new URL('./redis-heartbeat.js', import.meta.url).href,
+      options: { url: this.#options.url, namespace: this.#options.namespace, worker, leaseMs },
+    };
+  }
+
+  async listen(queues: readonly string[], listener: WakeListener): Promise<() => Promise<void>> {
+    await this.ping();
+    const doubt = () => listener.doubt?.();
+    const stop = await this.connection.subscribe({
+      channels: queues.map((name) => this.keys.channel(name)),
+      message: (_, payload) => (payload.startsWith('w') ? listener.attention(payload.slice(1)) : listener.jobs()),
+      missed: () => listener.jobs(),
+    });
+    this.connection.replaced.add(doubt);
+    return async () => {
+      this.connection.replaced.delete(doubt);
+      await stop();
+    };
+  }
+
+  async cancel(ids: readonly string[]): Promise<readonly CancelReply[]> {
+    await this.open();
+    const replies: CancelReply[] = ids.map(() => 'unknown');
+    await this.search.each(ids, async (queue, indices) => {
+      const base = this.keys.queue(queue);
+      const known: number[] = [];
+      for (let left = indices; left.length > 0; ) {
+        const args = [this.publish, ...withEnds(ids, left)];
+        const answers = (await this.connection.run(scripts.cancel, base, [base], args)) as readonly string[];
+        for (const [at, index] of left.entries()) {
+          const reply = cancelReplies.get(answers[at] as string);
+          if (reply === undefined) continue;
+          replies[index] = reply;
+          known.push(index);
+        }
+        left = left.filter((_, at) => answers[at] === 'l');
+      }
+      return known;
+    });
+    return replies;
+  }
+
+  async ended(ids: readonly string[]): Promise<readonly EndedJob[]> {
+    await this.open();
+    return (await this.search.find('e', ids)).map(({ id, fields }) => ({
+      id,
+      state: stateOf(fields[0] as string) as EndedJob['state'],
+      result: fields[5] === '' ? undefined : fields[5],
+      past: fields[4] === '' ? undefined : fields[4],
+    }));
+  }
+
+  async states(ids: readonly string[]): ReturnType<Broker['states']> {
+    await this.open();
+    const found = new Map((await this.search.find('s', ids)).map(({ id, fields }) => [id, stateOf(fields[0] as string)]));
+    return ids.map((id) => found.get(id)) as Awaited<ReturnType<Broker['states']>>;
+  }
+
+  close(): Promise<void> {
+    return this.connection.close();
+  }
+
+  async #everyQueue(script: Script, args: readonly Argument[]): Promise<readonly Reply[]> {
+    return Promise.all(
+      (await this.names.all(0)).map((name) => {
+        const base = this.keys.queue(name);
+        return this.connection.run(script, base, [base], args);
+      }),
+    );
+  }
+
+  /** The command by which scripts wake workers. */
+  get publish(): string {
+    return this.connection.clustered ? 'SPUBLISH' : 'PUBLISH';
+  }
+}
+
+type ExchangeAnswer = readonly [
+  now: string,
+  due: string,
+  more: number,
+  stopped: number,
+  waiting: number,
+  masks: readonly string[],
+  claims: readonly (readonly [number: number, id: string, now: string, runs: string, ...raws: string[]])[],
+];
+type PulseAnswer = readonly [gone: number, lanes: number, lost: number, ...cancels: string[]];
+type TidyAnswer = readonly [more: number, ...holders: string[]];
+type StoredAnswer = readonly [id: string, claim: string, ...raws: string[]];
+
+const cancelReplies = new Map<string, CancelReply>([
+  ['d', 'done'],
+  ['a', 'asked'],
+  ['e', 'ended'],
+]);
+
+const endedStates = new Map([
+  ['s', 'succeeded'],
+  ['c', 'cancelled'],
+  ['x', 'expired'],
+]);
+
+export function stateOf(code: string): string {
+  return endedStates.get(code) ?? code;
+}
+
+/** When a job is due, for moment() in scripts/prelude.lua: a time, a distance from now as a negative number, or nothing. */
+function dueOf(job: NewJob): string {
+  return momentOf(job.eta, job.countdownMs === 0 ? undefined : job.countdownMs);
+}
+
+function expiresOf(job: NewJob): string {
+  return momentOf(job.expiresAt, job.expiresInMs);
+}
+
+function momentOf(at: number | undefined, inMs: number | undefined): string {
+  if (at !== undefined) return String(Math.max(0, at));
+  return inMs === undefined ? '' : String(-inMs);
+}
+
+function packs(jobs: readonly NewJob[]): readonly Pack<NewJob>[] {
+  return pack(
+    jobs,
+    (job) => job.id,
+    (job) => job.envelope.length,
+    (before, job) => before.priority === job.priority && before.expiresAt === job.expiresAt && before.expiresInMs === job.expiresInMs,
+  );
+}

@@ -1,0 +1,8 @@
+-- A worker's lease ends, or it is forgotten. KEYS: leases, descriptions. ARGV: worker, 1 to forget it.
+if ARGV[2] == '1' then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+  redis.call('HDEL', KEYS[2], ARGV[1], 'started:' .. ARGV[1])
+elseif redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  redis.call('ZADD', KEYS[1], 0, ARGV[1])
+end
+return 1
