@@ -11,7 +11,7 @@ export class QueueNames {
   readonly #connection: Connection;
   readonly #keys: Keys;
   #priorities = new Map<string, number>();
-  #loaded = 0;
+  #loaded = Number.NEGATIVE_INFINITY;
 
   constructor(connection: Connection, keys: Keys) {
     this.#connection = connection;

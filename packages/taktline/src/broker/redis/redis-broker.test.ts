@@ -54,6 +54,14 @@ describeOnRedis('the Redis broker', (url) => {
     }
   });
 
+  it('knows the queues of a namespace that it has not made, from the first question on', async () => {
+    await make().open();
+    const attached = make({ create: false, queues: [] });
+    await attached.open();
+    // Of any age: it has never asked.
+    expect((await attached.names.all(Number.MAX_SAFE_INTEGER)).toSorted()).toEqual(['high', 'low', 'usual']);
+  });
+
   it('finds a job by its id alone, though the mark in the id is that of another queue', async () => {
     const broker = make();
     const inspector = new RedisInspector(broker, namespace);
