@@ -4,6 +4,7 @@
  * id alone: the engine's ids begin with the time (support/ids.ts).
  */
 import { madeHere, timeOfId } from '../support/ids.ts';
+import type { NewJob } from './broker.ts';
 
 /** No more jobs than this. */
 const mostItems = 128;
@@ -15,6 +16,8 @@ const mostBytesAnItem = mostBytes / 16;
 const leastItems = 8;
 /** From the first to the last id, in milliseconds. The brokers' look-ups by id rest on it. */
 export const packWindowMs = 250;
+/** The characters of an id that tell its time, `xxxxxxxx-xxxx`. */
+const prefixLength = 13;
 
 export interface Pack<Item> {
   readonly items: readonly Item[];
@@ -23,7 +26,40 @@ export interface Pack<Item> {
   readonly last: string;
 }
 
-export function packOfOne<Item>(item: Item, id: string): Pack<Item> {
+/**
+ * Parts a batch of jobs, in their order, into the records that a broker stores. What waits for a time, or has an id of its
+ * caller's, is a record of its own, and then its neighbours are.
+ */
+export function packJobs(jobs: readonly NewJob[]): readonly Pack<NewJob>[] {
+  if (jobs.some((job) => job.unique !== undefined || dueOf(job) !== undefined)) return jobs.map((job) => packOfOne(job, job.id));
+  return pack(
+    jobs,
+    (job) => job.id,
+    (job) => job.envelope.length,
+    (before, job) =>
+      before.queue === job.queue &&
+      before.priority === job.priority &&
+      before.expiresAt === job.expiresAt &&
+      before.expiresInMs === job.expiresInMs,
+  );
+}
+
+/** When a job is due: a time, a distance from now as a negative number, or at once. The servers' moment() reads it. */
+export function dueOf(job: NewJob): number | undefined {
+  return moment(job.eta, job.countdownMs === 0 ? undefined : job.countdownMs);
+}
+
+/** When a job expires, in the same way. */
+export function expiryOf(job: NewJob): number | undefined {
+  return moment(job.expiresAt, job.expiresInMs);
+}
+
+function moment(at: number | undefined, inMs: number | undefined): number | undefined {
+  if (at !== undefined) return Math.max(0, at);
+  return inMs === undefined ? undefined : -inMs;
+}
+
+function packOfOne<Item>(item: Item, id: string): Pack<Item> {
   return { items: [item], first: id, last: id };
 }
 
@@ -88,16 +124,4 @@ export function pack<Item>(
   }
   close();
   return packs;
-}
-
-/** The characters of an id that tell its time, `xxxxxxxx-xxxx`. */
-const prefixLength = 13;
-
-/** The highest id that can end a pack with this id in it; undefined for an id that is in no pack. */
-export function windowEnd(id: string): string | undefined {
-  if (!madeHere(id)) return undefined;
-  const time = Math.min(timeOfId(id) + packWindowMs, 2 ** 48 - 1)
-    .toString(16)
-    .padStart(12, '0');
-  return `${time.slice(0, 8)}-${time.slice(8)}~`;
 }

@@ -63,6 +63,11 @@ export function whenKnown(past: JobPast): JobPast {
   return rest;
 }
 
+/** The past of a dead letter that is put back: a new set of attempts; the history and the number of redrives stay. */
+export function redriven({ history, redrives = 0 }: JobPast): JobPast {
+  return { ...noPast, redrives: redrives + 1, history };
+}
+
 export function encodePast(past: JobPast): string {
   return JSON.stringify(past);
 }

@@ -180,15 +180,15 @@ export const reversals = [
   {
     decision: 'after a failed exchange the worker asks what it holds',
     file: 'dist/worker/fetcher.js',
-    search: 'this.#uncertain = true;',
-    replace: 'this.#failures = 0;',
+    search: 'this.#failures += 1;\n        this.#uncertain = true;\n        const message',
+    replace: 'this.#failures += 1;\n        const message',
     tests: 'src/worker/fetcher.test.ts',
     only: 'reply lost',
   },
   {
     decision: 'an outcome that the broker refuses does not hold up the others',
     file: 'dist/worker/fetcher.js',
-    search: 'this.#oneByOne = refused && settlements.length > 1;',
+    search: 'this.#oneByOne = refused && settlements.length > 1 ? settlements.length : 0;',
     replace: '',
     tests: 'src/worker/fetcher.test.ts',
     only: 'to store one outcome',
@@ -261,8 +261,8 @@ export const reversals = [
   {
     decision: 'a job whose time is over is not run',
     file: `${migrations}/0003-transitions.sql`,
-    search: 'and (got.expires_at is null or got.expires_at > v_now) order by got.rank',
-    replace: 'order by got.rank',
+    search: 'got.size > 0 and (got.expires_at is null or got.expires_at > v_now) as live',
+    replace: 'got.size > 0 as live',
     tests: 'test/e2e/schedule.test.ts',
     only: 'ends a job that still waits',
   },
@@ -498,7 +498,7 @@ export const reversals = [
   {
     decision: 'on Redis a claim that is taken over gets a new id',
     file: `${scripts}/recover.lua`,
-    search: "local fresh = int(now) .. '-' .. redis.call('HINCRBY', base .. ':meta', 'claims', 1)",
+    search: 'local fresh = claimId(base, now)',
     replace: 'local fresh = id',
     tests: onRedis,
     only: '^Redis leases',
@@ -554,7 +554,7 @@ export const reversals = [
   {
     decision: "on Redis a caller's id makes one job, however often a crash lets it be sent again",
     file: `${scripts}/enqueue.lua`,
-    search: "local new = given == '' or not made(key, ARGV[i + 8])",
+    search: "local new = given == '' or not made(key)",
     replace: 'local new = true',
     tests: onRedis,
     only: '^Redis ids',
@@ -570,7 +570,7 @@ export const reversals = [
   {
     decision: 'on Redis a claim is bounded by its bytes',
     file: `${scripts}/prelude.lua`,
-    search: 'if #raws[i] > bytes and not (any and #taken == 0) then stop = true break end',
+    search: 'if #stored > bytes and not (any and #taken == 0) then stop = true break end',
     replace: '',
     tests: onRedis,
     only: '^Redis claim',

@@ -1,6 +1,6 @@
 /** Rows of claims, whose jobs lie in lists, one text a column, as claims of the contract. */
 import type { Claim, ClaimedJob, Lane } from '../broker.ts';
-import { laneNamed } from './queue-cursor.ts';
+import { laneNamed } from '../codes.ts';
 import type { QueueTable } from './queue-table.ts';
 import { separator } from './wire.ts';
 

@@ -4,9 +4,9 @@
  */
 import { TaktlineError } from '../../support/taktline-error.ts';
 import type { ClaimedJob, Settlement } from '../broker.ts';
+import { laneNumber } from '../codes.ts';
 import { type Pack, pack } from '../packs.ts';
 import { rankOf } from './claim-rows.ts';
-import { laneNumber } from './queue-cursor.ts';
 import type { QueueTable } from './queue-table.ts';
 import { array, groupSeparator, join, joinPacks, separator, storable } from './wire.ts';
 

@@ -19,16 +19,17 @@ import type {
   WakeListener,
   WorkerDescription,
 } from '../broker.ts';
-import { type Pack, pack, packOfOne } from '../packs.ts';
+import { askedToStop, cancelReplies, endedStates, laneNumber, suspectLanes } from '../codes.ts';
+import { dueOf, expiryOf, packJobs } from '../packs.ts';
 import { type ClaimRow, freshClaim, type StoredClaimRow, storedClaim } from './claim-rows.ts';
 import { Connection } from './connection.ts';
 import { Listener } from './listener.ts';
 import { packSettlements } from './packed-settlements.ts';
-import { laneNumber, QueueCursor } from './queue-cursor.ts';
+import { QueueCursor } from './queue-cursor.ts';
 import { QueueTable } from './queue-table.ts';
 import { migrate, requireSchema } from './schema.ts';
 import { type Statements, statements } from './statements.ts';
-import { array, dueOf, join, joinPacks, moment } from './wire.ts';
+import { array, join, joinPacks } from './wire.ts';
 
 /** A claim takes no more than this; one larger job still fits. */
 const claimBytes = 4 * 1024 * 1024;
@@ -96,13 +97,11 @@ export class PostgresBroker implements Broker {
 
   async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
     await this.open();
-    // In one statement, so that the jobs of a batch keep their order. What waits for a time, or has an id of its caller's, is
-    // a row of its own, and then its neighbours are.
-    const alone = jobs.some((job) => job.unique !== undefined || dueOf(job) !== null);
-    const records = alone ? jobs.map((job) => packOfOne(job, job.id)) : packs(jobs);
+    // In one statement, so that the jobs of a batch keep their order.
+    const records = packJobs(jobs);
     const heads = records.map(({ items }) => items[0] as NewJob);
-    const timed = heads.some((job) => dueOf(job) !== null);
-    const expiring = heads.some((job) => job.expiresAt !== undefined || job.expiresInMs !== undefined);
+    const timed = heads.some((job) => dueOf(job) !== undefined);
+    const expiring = heads.some((job) => expiryOf(job) !== undefined);
     const unique = heads.some((job) => job.unique !== undefined);
     const [row] = await this.connection.query<{ replies: number[] | null; idle: boolean }>(this.statements.enqueue, [
       joinPacks(records, (job) => job.id),
@@ -113,7 +112,7 @@ export class PostgresBroker implements Broker {
       array(await this.queues.numbers(heads.map((job) => job.queue))),
       array(heads.map((job) => job.priority)),
       timed ? array(heads.map(dueOf)) : null,
-      expiring ? array(heads.map((job) => moment(job.expiresAt, job.expiresInMs))) : null,
+      expiring ? array(heads.map(expiryOf)) : null,
       unique ? join(heads, (job) => job.unique?.fingerprint ?? '') : null,
       unique ? array(heads.map((job) => job.unique?.forMs ?? 0)) : null,
     ]);
@@ -191,11 +190,8 @@ export class PostgresBroker implements Broker {
     const { alive, cancelled, lanes, lost } = row as NonNullable<typeof row>;
     return {
       alive,
-      cancelled: (cancelled === null ? [] : cancelled.split(',')).flatMap((entry) => {
-        const [claim, mask] = entry.split(':') as [string, string];
-        return [...mask].flatMap((bit, position) => (bit === '1' ? [{ claim, position }] : []));
-      }),
-      suspects: [...((lanes & 1) === 0 ? [] : (['suspects'] as const)), ...((lanes & 2) === 0 ? [] : (['alone'] as const))],
+      cancelled: askedToStop(cancelled?.split(',') ?? []),
+      suspects: suspectLanes(lanes),
       lostWorkers: lost,
     };
   }
@@ -335,27 +331,4 @@ type ExchangeRow = Record<string, unknown> &
     readonly idle: boolean | null;
   };
 
-function packs(jobs: readonly NewJob[]): Pack<NewJob>[] {
-  return pack(
-    jobs,
-    (job) => job.id,
-    (job) => job.envelope.length,
-    (before, job) =>
-      before.queue === job.queue &&
-      before.priority === job.priority &&
-      before.expiresAt === job.expiresAt &&
-      before.expiresInMs === job.expiresInMs,
-  );
-}
-
 const replies: readonly EnqueueReply[] = ['created', 'duplicate', 'conflict'];
-const cancelReplies = new Map<string, CancelReply>([
-  ['d', 'done'],
-  ['a', 'asked'],
-  ['e', 'ended'],
-]);
-const endedStates = new Map<string, EndedJob['state']>([
-  ['s', 'succeeded'],
-  ['c', 'cancelled'],
-  ['x', 'expired'],
-]);

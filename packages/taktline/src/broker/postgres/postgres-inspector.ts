@@ -1,10 +1,12 @@
 /** The Postgres implementation of the inspector: what people ask, in bounded steps. */
-import { decodePast, encodePast } from '../../task/job.ts';
+import { withoutUndefined } from '../../support/without-undefined.ts';
+import { decodePast, encodePast, redriven } from '../../task/job.ts';
 import { type AdoptedJob, type AdoptReply, adoptedForMs } from '../adopted-job.ts';
+import { endedStates, laneNamed, laneNumber } from '../codes.ts';
+import { type Answered, clock, primary, reachable } from '../findings.ts';
 import type { DeadLetterFilter, Finding, Inspector, Page, QueueCounts, StoredDeadLetter, StoredJob, WorkerRecord } from '../inspector.ts';
 import { checkTexts } from '../job-texts.ts';
 import type { PostgresBroker } from './postgres-broker.ts';
-import { laneNamed, laneNumber } from './queue-cursor.ts';
 import { installedVersion } from './schema.ts';
 import { storable } from './wire.ts';
 
@@ -93,11 +95,7 @@ export class PostgresInspector implements Inspector {
 
   async redrive(filter: DeadLetterFilter, limit: number): Promise<readonly string[]> {
     const { items } = await this.deadLetters(filter, limit, undefined);
-    // A new set of attempts; the history and the number of redrives stay with the job.
-    const pasts = items.map(({ past }) => {
-      const { history, redrives = 0 } = decodePast(past);
-      return encodePast({ failures: 0, deferrals: 0, losses: 0, lossesAlone: 0, redrives: redrives + 1, history });
-    });
+    const pasts = items.map(({ past }) => encodePast(redriven(decodePast(past))));
     const rows = await this.#query(this.#broker.statements.redrive, [items.map((item) => item.id), pasts]);
     if (rows.length > 0) await this.#broker.wakeIdle();
     return rows.map((row) => String(row['id']));
@@ -135,36 +133,25 @@ export class PostgresInspector implements Inspector {
 
   async examine(): Promise<readonly Finding[]> {
     await this.#broker.open();
-    const started = Date.now();
+    const askedAt = Date.now();
     const [row] = await this.#query(this.#broker.statements.examine, [this.#namespace]);
-    const took = Date.now() - started;
-    const skew = Math.round(Number(row?.['now']) - (started + took / 2));
+    const answered: Answered = { where: this.#where, askedAt, tookMs: Date.now() - askedAt };
     const version = await installedVersion(this.#broker.connection, this.#namespace);
     const held = row?.['held'] === null ? 0 : Number(row?.['held']);
     const durable = row?.['fsync'] === 'on' && row?.['synchronous_commit'] !== 'off';
     const used = Number(row?.['connections']) / Number(row?.['max_connections']);
     return [
-      { check: 'broker', ok: true, detail: `${this.#where} answered in ${took} ms` },
+      reachable(answered),
       { check: 'version', ok: true, detail: String(row?.['version']).split(' ').slice(0, 2).join(' ') },
       { check: 'schema', ok: true, detail: `${this.#namespace}, version ${version}, ${String(row?.['size'])}` },
-      {
-        check: 'clock',
-        ok: Math.abs(skew) < 2_000,
-        detail: `this machine is ${Math.abs(skew)} ms ${skew > 0 ? 'behind' : 'ahead of'} the server`,
-        advice: 'set both by NTP: an eta is a time by the caller, and is kept by the server',
-      },
+      clock(answered, Number(row?.['now'])),
       {
         check: 'durability',
         ok: durable,
         detail: `fsync ${String(row?.['fsync'])}, synchronous_commit ${String(row?.['synchronous_commit'])}`,
         advice: 'acknowledged jobs can be lost in a crash: turn fsync and synchronous_commit on',
       },
-      {
-        check: 'primary',
-        ok: row?.['replica'] !== true,
-        detail: row?.['replica'] === true ? 'the server is a read-only replica' : 'the server takes writes',
-        advice: 'name the primary in the URL',
-      },
+      primary(row?.['replica'] === true),
       {
         check: 'wake-ups',
         ok: !this.#broker.connection.pooled,
@@ -214,7 +201,7 @@ export class PostgresInspector implements Inspector {
     const number = (value: unknown) => (value === null || value === undefined ? undefined : Number(value));
     const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
     return rows.map((row, index) =>
-      dropUndefined({
+      withoutUndefined<StoredJob>({
         id: String(row['id']),
         state: states.get(String(row['state'])) ?? 'queued',
         queue: names[index],
@@ -251,17 +238,10 @@ function adoptedRow(job: AdoptedJob, queue: number): Record<string, unknown> {
 }
 
 const states = new Map<string, StoredJob['state']>([
-  ['s', 'succeeded'],
-  ['c', 'cancelled'],
-  ['x', 'expired'],
+  ...endedStates,
   ['failed', 'failed'],
   ['queued', 'queued'],
   ['scheduled', 'scheduled'],
   ['retrying', 'retrying'],
   ['running', 'running'],
 ]);
-
-/** Absent fields are absent, not undefined: that is how they print as JSON and how the type has them. */
-function dropUndefined(value: { [Key in keyof StoredJob]: StoredJob[Key] | undefined }): StoredJob {
-  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as unknown as StoredJob;
-}

@@ -1,8 +1,7 @@
 /** Where claims look: in order, past what was eaten, and never past a job for long. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Lane } from '../broker.ts';
-import { type Look, laneNamed, laneNumber, QueueCursor } from './queue-cursor.ts';
+import { type Look, QueueCursor } from './queue-cursor.ts';
 
 /** As the database makes it: 10 - priority in bits 56 to 59, the arrival below. */
 const rankOf = (priority: number, arrival: number, lane = 0) => (BigInt(lane) << 60n) | (BigInt(10 - priority) << 56n) | BigInt(arrival);
@@ -45,12 +44,6 @@ function make() {
   };
   return { clock, cursor, ready, claim };
 }
-
-it('lanes have a number and a name', () => {
-  const lanes: Lane[] = ['usual', 'suspects', 'alone'];
-  expect(lanes.map(laneNumber)).toEqual([0, 1, 2]);
-  expect(lanes.map((lane) => laneNamed(laneNumber(lane)))).toEqual(lanes);
-});
 
 describe('what a claim walks', () => {
   it('begins behind what was claimed, in each band by itself', () => {

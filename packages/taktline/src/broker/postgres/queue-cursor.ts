@@ -6,6 +6,7 @@
  * in front: so the whole index is looked through once a second, and whenever nothing was found behind.
  */
 import type { Lane } from '../broker.ts';
+import { laneNumber } from '../codes.ts';
 
 export interface Range {
   readonly queue: number;
@@ -41,10 +42,6 @@ export interface Found {
 
 const bandBits = 56n;
 const bands = 10n;
-const laneOf: Record<Lane, bigint> = { usual: 0n, suspects: 1n, alone: 2n };
-
-export const laneNumber = (lane: Lane): number => Number(laneOf[lane]);
-export const laneNamed = (lane: number): Lane => (lane === 2 ? 'alone' : lane === 1 ? 'suspects' : 'usual');
 
 /** A second between resets, more when a reset is slow: looking at what was eaten takes a tenth of the time at most. */
 const resetEveryMs = 1_000;
@@ -70,7 +67,7 @@ export class QueueCursor {
 
   look(queues: readonly number[], lane: Lane, lowestFirst: boolean): Look {
     if (lane !== 'usual') {
-      const start = (laneOf[lane] << 60n) - 1n;
+      const start = (BigInt(laneNumber(lane)) << 60n) - 1n;
       const ranges = queues.map((queue) => ({ queue, from: start, to: start + (1n << 60n) + 1n, start }));
       return { ranges, dueFloor: this.#dueFloor, again: false, generation: -1, rests: 0, resetAt: undefined };
     }

@@ -1,9 +1,8 @@
 /**
  * How batches travel to Postgres: lists of texts joined by separators, since splitting one long text costs less than
- * parsing an array on either side; lists of numbers as array literals; times as migrations/0003-transitions.sql has them.
+ * parsing an array on either side; lists of numbers as array literals.
  */
 import { TaktlineError } from '../../support/taktline-error.ts';
-import type { NewJob } from '../broker.ts';
 import type { Pack } from '../packs.ts';
 
 /** Between the texts of a list. */
@@ -38,18 +37,7 @@ export function storable(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\ufffd');
 }
 
-/** An array literal of numbers, bit strings or nulls, none of which needs quotes. */
-export function array(values: readonly (number | bigint | string | null)[]): string {
+/** An array literal of numbers and bit strings, which need no quotes, and of nulls. */
+export function array(values: readonly (number | bigint | string | null | undefined)[]): string {
   return `{${values.map((value) => value ?? 'null').join(',')}}`;
-}
-
-/** When a job is due, for moment(); null for at once. */
-export function dueOf(job: NewJob): number | null {
-  return moment(job.eta, job.countdownMs === 0 ? undefined : job.countdownMs);
-}
-
-/** A time, or a distance from now as a negative number; see moment() in migrations/0003-transitions.sql. */
-export function moment(at: number | undefined, inMs: number | undefined): number | null {
-  if (at !== undefined) return Math.max(0, at);
-  return inMs === undefined ? null : -inMs;
 }

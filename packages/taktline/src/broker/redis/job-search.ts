@@ -4,11 +4,10 @@
  */
 import { groupBy } from '../../support/group-by.ts';
 import { madeHere, markOf, queueMark } from '../../support/ids.ts';
-import { windowEnd } from '../packs.ts';
-import type { Connection } from './connection.ts';
-import type { Keys } from './keys.ts';
+import type { Script } from './connection.ts';
 import type { QueueNames } from './queue-names.ts';
 import { scripts } from './scripts.ts';
+import type { Reply } from './wire.ts';
 
 /** A script is asked about so many ids at once. */
 const idsAtOnce = 500;
@@ -21,8 +20,8 @@ export interface FoundJob {
 }
 
 export interface JobSearchOptions {
-  readonly connection: Connection;
-  readonly keys: Keys;
+  /** Runs a script on a queue. */
+  readonly run: (queue: string, script: Script, args: readonly string[]) => Promise<Reply>;
   readonly names: QueueNames;
   /** Where ids of callers are reserved. */
   readonly reserved: (ids: readonly string[]) => Promise<ReadonlyMap<string, string>>;
@@ -37,14 +36,10 @@ export class JobSearch {
 
   /** @param what b: everything; e: of ended jobs alone; s: the state alone */
   async find(what: 'b' | 'e' | 's', ids: readonly string[]): Promise<readonly FoundJob[]> {
-    const { connection, keys } = this.#options;
     const found: FoundJob[] = [];
     await this.each(ids, async (queue, indices) => {
-      const base = keys.queue(queue);
-      const answers = (await connection.run(scripts.find, base, [base], [what, ...withEnds(ids, indices)])) as readonly (readonly [
-        number,
-        ...string[],
-      ])[];
+      const asked = indices.map((index) => ids[index] as string);
+      const answers = (await this.#options.run(queue, scripts.find, [what, ...asked])) as readonly (readonly [number, ...string[]])[];
       return answers.map(([at, ...fields]) => {
         const index = indices[at - 1] as number;
         found.push({ id: ids[index] as string, queue, fields });
@@ -52,6 +47,11 @@ export class JobSearch {
       });
     });
     return found;
+  }
+
+  /** Those of the ids that have a job, whatever its state. */
+  async there(ids: readonly string[]): Promise<ReadonlySet<string>> {
+    return new Set((await this.find('s', ids)).map(({ id }) => id));
   }
 
   /** @param search gets a queue and the places of ids, and gives the places of those that it found */
@@ -84,15 +84,6 @@ export class JobSearch {
       return queue === undefined ? [] : [queue];
     });
   }
-}
-
-/** Each id with the highest last id of a pack that may hold it. */
-export function withEnds(ids: readonly string[], indices: readonly number[]): string[] {
-  return indices.flatMap((index) => [ids[index] as string, endOf(ids[index] as string)]);
-}
-
-export function endOf(id: string): string {
-  return windowEnd(id) ?? '';
 }
 
 function chunks<Item>(items: readonly Item[], size: number): Item[][] {

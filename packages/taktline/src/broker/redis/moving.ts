@@ -5,9 +5,9 @@
 import { groupBy } from '../../support/group-by.ts';
 import { madeHere } from '../../support/ids.ts';
 import { type AdoptedJob, type AdoptReply, adoptedForMs } from '../adopted-job.ts';
+import { laneNumber } from '../codes.ts';
 import { checkTexts } from '../job-texts.ts';
-import { endOf, withEnds } from './job-search.ts';
-import { laneNumber } from './records.ts';
+import { letterHead } from './records.ts';
 import type { RedisBroker } from './redis-broker.ts';
 import type { Reservation } from './reserved-ids.ts';
 import { scripts } from './scripts.ts';
@@ -20,7 +20,7 @@ export class Moving {
   }
 
   async adopt(jobs: readonly AdoptedJob[]): Promise<readonly AdoptReply[]> {
-    const { connection, keys, names, reserved, publish } = this.#broker;
+    const { names, reserved, publish } = this.#broker;
     for (const job of jobs) checkTexts(job);
     await names.check(jobs.map(({ queue }) => queue));
     const places = [...jobs.keys()].filter((index) => !madeHere((jobs[index] as AdoptedJob).id));
@@ -40,9 +40,8 @@ export class Moving {
     await Promise.all(
       [...groupBy(jobs.keys(), (index) => queues[index])].map(async ([queue, indices]) => {
         if (queue === undefined) return;
-        const base = keys.queue(queue);
         const args = indices.flatMap((index) => argumentsOf(jobs[index] as AdoptedJob));
-        const put = (await connection.run(scripts.adopt, base, [base], [publish, String(adoptedForMs), ...args])) as readonly number[];
+        const put = (await this.#broker.runIn(queue, scripts.adopt, [publish, String(adoptedForMs), ...args])) as readonly number[];
         for (const [at, index] of indices.entries()) if (put[at] === 1) replies[index] = 'adopted';
       }),
     );
@@ -50,13 +49,13 @@ export class Moving {
   }
 
   async remove(ids: readonly string[]): Promise<readonly string[]> {
-    const { connection, keys, reserved, search } = this.#broker;
+    const { reserved, search } = this.#broker;
     const gone: string[] = [];
     await search.each(ids, async (queue, indices) => {
-      const base = keys.queue(queue);
-      const went = (await connection.run(scripts.remove, base, [base], withEnds(ids, indices))) as readonly number[];
+      const asked = indices.map((index) => ids[index] as string);
+      const went = (await this.#broker.runIn(queue, scripts.remove, asked)) as readonly number[];
+      gone.push(...asked.filter((_, at) => went[at] === 1));
       const own = indices.filter((_, at) => went[at] === 1);
-      gone.push(...own.map((index) => ids[index] as string));
       return own;
     });
     // After the jobs: a reservation that a crash leaves behind only keeps its id from other work until its time is over, while
@@ -71,7 +70,6 @@ function argumentsOf(job: AdoptedJob): readonly string[] {
   const { id, state, priority, enqueuedAt, envelope, past = '' } = job;
   const row = (place: number, expiresAt: number | undefined, letter: string) => [
     id,
-    endOf(id),
     state.charAt(0),
     String(place),
     String(priority),
@@ -83,7 +81,5 @@ function argumentsOf(job: AdoptedJob): readonly string[] {
   ];
   if (state === 'queued') return row(laneNumber(job.lane ?? 'usual'), job.expiresAt, '');
   if (state === 'scheduled') return row(job.dueAt, job.expiresAt, '');
-  const { task, code, message } = job;
-  const said = { task: task.toWellFormed(), code: code.toWellFormed(), message: message.toWellFormed() };
-  return row(job.diedAt, undefined, JSON.stringify({ priority, ...said, enqueued: enqueuedAt }));
+  return row(job.diedAt, undefined, letterHead(job, { priority, enqueued: enqueuedAt }));
 }

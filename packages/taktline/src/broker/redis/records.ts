@@ -1,12 +1,10 @@
 /** The texts that the scripts keep, as jobs and claims of the contract; see scripts/prelude.lua for their form. */
 import type { Claim, ClaimedJob, Lane } from '../broker.ts';
+import { laneNamed } from '../codes.ts';
 
 export const separator = '\x1e';
 export const groupSeparator = '\x1d';
 
-const lanes: readonly Lane[] = ['usual', 'suspects', 'alone'];
-export const laneNumber = (lane: Lane): number => lanes.indexOf(lane);
-export const laneNamed = (number: number): Lane => lanes[number] ?? 'usual';
 /** Where the lane begins in a rank; see scripts/prelude.lua. */
 const laneUnit = 2 ** 51;
 export const laneOfRank = (rank: number): Lane => laneNamed(Math.floor(rank / laneUnit));
@@ -84,4 +82,15 @@ function gone(size: number): string {
 export function runOf(job: ClaimedJob): { readonly number: number; readonly start: number; readonly size: number } {
   const [number, start, size] = job.rank.split(',') as [string, string, string];
   return { number: Number(number), start: Number(start), size: Number(size) };
+}
+
+/**
+ * What stands at the front of a dead letter; exchange.lua adds the priority. A dead letter is the last resort: what it says
+ * must not keep it from being stored.
+ */
+export function letterHead(
+  { task, code, message }: { readonly task: string; readonly code: string; readonly message: string },
+  more: { readonly enqueued: number; readonly priority?: number },
+): string {
+  return JSON.stringify({ ...more, task: task.toWellFormed(), code: code.toWellFormed(), message: message.toWellFormed() });
 }

@@ -23,14 +23,15 @@ import type {
   WakeListener,
   WorkerDescription,
 } from '../broker.ts';
+import { askedToStop, cancelReplies, endedStates, laneNumber, suspectLanes } from '../codes.ts';
 import { checkText, checkTexts } from '../job-texts.ts';
-import { type Pack, pack, packOfOne } from '../packs.ts';
+import { dueOf, expiryOf, packJobs } from '../packs.ts';
 import { Connection, type Script } from './connection.ts';
-import { endOf, JobSearch, withEnds } from './job-search.ts';
+import { JobSearch } from './job-search.ts';
 import { Keys } from './keys.ts';
 import { requireLayout, requireServer } from './layout.ts';
 import { QueueNames } from './queue-names.ts';
-import { freshClaim, laneNumber, separator, storedClaim } from './records.ts';
+import { freshClaim, separator, storedClaim } from './records.ts';
 import { type Named, type Reservation, ReservedIds } from './reserved-ids.ts';
 import { scripts } from './scripts.ts';
 import { packSettlements } from './settling.ts';
@@ -78,9 +79,12 @@ export class RedisBroker implements Broker {
       ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     });
     this.names = new QueueNames(this.connection, this.keys);
-    const { connection, keys, names } = this;
-    this.reserved = new ReservedIds(connection, keys, async (ids) => new Set((await this.search.find('s', ids)).map(({ id }) => id)));
-    this.search = new JobSearch({ connection, keys, names, reserved: (ids) => this.reserved.queuesOf(ids) });
+    this.reserved = new ReservedIds(this.connection, this.keys, (ids) => this.search.there(ids));
+    this.search = new JobSearch({
+      run: (queue, script, args) => this.runIn(queue, script, args),
+      names: this.names,
+      reserved: (ids) => this.reserved.queuesOf(ids),
+    });
   }
 
   open(): Promise<void> {
@@ -144,25 +148,21 @@ export class RedisBroker implements Broker {
       return homes.includes(queues[index] as string) ? [] : homes.map((home) => ({ index, home, id, forMs: unique?.forMs ?? 0 }));
     });
     await Promise.all(
-      [...groupBy(strays, ({ home }) => home)].map(([home, own]) => {
-        const base = this.keys.queue(home);
-        const args = own.flatMap(({ id, forMs }) => [id, String(forMs)]);
-        return this.connection.run(scripts.resent, base, [base], args);
-      }),
+      [...groupBy(strays, ({ home }) => home)].map(([home, own]) =>
+        this.runIn(
+          home,
+          scripts.resent,
+          own.flatMap(({ id, forMs }) => [id, String(forMs)]),
+        ),
+      ),
     );
-    const found = await this.search.find(
-      's',
-      strays.map(({ id }) => id),
-    );
-    const there = new Set(found.map(({ id }) => id));
+    const there = await this.search.there(strays.map(({ id }) => id));
     return strays.flatMap(({ index, id }) => (there.has(id) ? [index] : []));
   }
 
   /** In one step, so that the jobs keep their order. Tells of each whether it was added. */
   async #enqueueIn(queue: string, jobs: readonly NewJob[]): Promise<readonly boolean[]> {
-    // What waits for a time, or has an id of its caller's, is a record of its own, and then its neighbours are.
-    const alone = jobs.some((job) => job.unique !== undefined || dueOf(job) !== '');
-    const records = alone ? jobs.map((job) => packOfOne(job, job.id)) : packs(jobs);
+    const records = packJobs(jobs);
     const args: Argument[] = [this.publish];
     for (const { items, first, last } of records) {
       const head = items[0] as NewJob;
@@ -171,16 +171,14 @@ export class RedisBroker implements Broker {
         items.length === 1 ? id : `\x1f${last},${first}`,
         String(items.length),
         String(priority),
-        dueOf(head),
-        expiresOf(head),
+        String(dueOf(head) ?? ''),
+        String(expiryOf(head) ?? ''),
         items.map((job) => job.id).join(separator),
         items.map((job) => job.envelope).join(separator),
         unique === undefined ? '' : String(unique.forMs),
-        unique === undefined ? '' : endOf(id),
       );
     }
-    const base = this.keys.queue(queue);
-    const reply = (await this.connection.run(scripts.enqueue, base, [base], args)) as readonly number[] | string;
+    const reply = (await this.runIn(queue, scripts.enqueue, args)) as readonly number[] | string;
     if (typeof reply === 'string') throw new TaktlineError('ID_CONFLICT', 'the job was enqueued again under its id');
     return records.flatMap(({ items }, index) => items.map(() => reply[index] === 1));
   }
@@ -189,14 +187,13 @@ export class RedisBroker implements Broker {
     await this.open();
     const { workers } = this.keys;
     const description = JSON.stringify({ name: worker.name, leaseMs: worker.leaseMs, info: worker.info });
-    const id = (await this.connection.run(scripts.join, workers[0], workers, [description, String(worker.leaseMs)])) as string;
-    return id;
+    return (await this.connection.run(scripts.join, workers[0], workers, [description, String(worker.leaseMs)])) as string;
   }
 
   async leave(worker: string): Promise<void> {
     const { workers } = this.keys;
     await this.connection.run(scripts.depart, workers[0], workers, [worker, '']);
-    const held = await this.#everyQueue(scripts.leave, [worker]);
+    const held = await Promise.all((await this.names.all(0)).map((name) => this.runIn(name, scripts.leave, [worker])));
     if (held.every((count) => count === 0)) await this.connection.run(scripts.depart, workers[0], workers, [worker, '1']);
     this.#epochs.delete(worker);
   }
@@ -305,13 +302,8 @@ export class RedisBroker implements Broker {
     const lanes = answers.reduce((bits, [, more]) => bits | more, 0);
     return {
       alive: answers.every(([gone]) => gone === 0),
-      cancelled: answers.flatMap(([, , , ...cancels]) =>
-        cancels.flatMap((entry) => {
-          const [claim, bits] = entry.split(':') as [string, string];
-          return [...bits].flatMap((bit, position) => (bit === '1' ? [{ claim, position }] : []));
-        }),
-      ),
-      suspects: [...((lanes & 1) === 0 ? [] : (['suspects'] as const)), ...((lanes & 2) === 0 ? [] : (['alone'] as const))],
+      cancelled: answers.flatMap(([, , , ...asked]) => askedToStop(asked)),
+      suspects: suspectLanes(lanes),
       lostWorkers: answers.some(([, , lost]) => lost === 1),
     };
   }
@@ -321,10 +313,7 @@ export class RedisBroker implements Broker {
     this.#epochs.set(worker, epoch);
     const names = await this.names.all();
     const replies = await Promise.all(
-      names.map((name) => {
-        const base = this.keys.queue(name);
-        return this.connection.run(scripts.missing, base, [base], [worker, String(epoch), ...known]) as Promise<readonly StoredAnswer[]>;
-      }),
+      names.map((name) => this.runIn(name, scripts.missing, [worker, String(epoch), ...known]) as Promise<readonly StoredAnswer[]>),
     );
     return replies.flatMap((claims, index) => claims.map(([id, raw, ...raws]) => storedClaim(id, raw, names[index] as string, raws)));
   }
@@ -341,11 +330,7 @@ export class RedisBroker implements Broker {
       let left = 0;
       const steps = await Promise.allSettled(
         names.map(async (queue) => {
-          const base = this.keys.queue(queue);
-          const [more, ...found] = (await this.connection.run(scripts.recover, base, [base], [id, name, worker])) as readonly [
-            number,
-            ...StoredAnswer[],
-          ];
+          const [more, ...found] = (await this.runIn(queue, scripts.recover, [id, name, worker])) as readonly [number, ...StoredAnswer[]];
           left += more;
           for (const [claim, raw, ...raws] of found) claims.push(storedClaim(claim, raw, queue, raws));
         }),
@@ -399,11 +384,10 @@ export class RedisBroker implements Broker {
     await this.open();
     const replies: CancelReply[] = ids.map(() => 'unknown');
     await this.search.each(ids, async (queue, indices) => {
-      const base = this.keys.queue(queue);
       const known: number[] = [];
       for (let left = indices; left.length > 0; ) {
-        const args = [this.publish, ...withEnds(ids, left)];
-        const answers = (await this.connection.run(scripts.cancel, base, [base], args)) as readonly string[];
+        const asked = left.map((index) => ids[index] as string);
+        const answers = (await this.runIn(queue, scripts.cancel, [this.publish, ...asked])) as readonly string[];
         for (const [at, index] of left.entries()) {
           const reply = cancelReplies.get(answers[at] as string);
           if (reply === undefined) continue;
@@ -437,13 +421,10 @@ export class RedisBroker implements Broker {
     return this.connection.close();
   }
 
-  async #everyQueue(script: Script, args: readonly Argument[]): Promise<readonly Reply[]> {
-    return Promise.all(
-      (await this.names.all(0)).map((name) => {
-        const base = this.keys.queue(name);
-        return this.connection.run(script, base, [base], args);
-      }),
-    );
+  /** Runs a script on one queue. */
+  runIn(queue: string, script: Script, args: readonly Argument[]): Promise<Reply> {
+    const base = this.keys.queue(queue);
+    return this.connection.run(script, base, [base], args);
   }
 
   /** The command by which scripts wake workers. */
@@ -465,41 +446,6 @@ type PulseAnswer = readonly [gone: number, lanes: number, lost: number, ...cance
 type TidyAnswer = readonly [more: number, ...holders: string[]];
 type StoredAnswer = readonly [id: string, claim: string, ...raws: string[]];
 
-const cancelReplies = new Map<string, CancelReply>([
-  ['d', 'done'],
-  ['a', 'asked'],
-  ['e', 'ended'],
-]);
-
-const endedStates = new Map([
-  ['s', 'succeeded'],
-  ['c', 'cancelled'],
-  ['x', 'expired'],
-]);
-
 export function stateOf(code: string): string {
   return endedStates.get(code) ?? code;
-}
-
-/** When a job is due, for moment() in scripts/prelude.lua: a time, a distance from now as a negative number, or nothing. */
-function dueOf(job: NewJob): string {
-  return momentOf(job.eta, job.countdownMs === 0 ? undefined : job.countdownMs);
-}
-
-function expiresOf(job: NewJob): string {
-  return momentOf(job.expiresAt, job.expiresInMs);
-}
-
-function momentOf(at: number | undefined, inMs: number | undefined): string {
-  if (at !== undefined) return String(Math.max(0, at));
-  return inMs === undefined ? '' : String(-inMs);
-}
-
-function packs(jobs: readonly NewJob[]): readonly Pack<NewJob>[] {
-  return pack(
-    jobs,
-    (job) => job.id,
-    (job) => job.envelope.length,
-    (before, job) => before.priority === job.priority && before.expiresAt === job.expiresAt && before.expiresInMs === job.expiresInMs,
-  );
 }

@@ -1,13 +1,15 @@
 /** The Redis implementation of the inspector: what people ask, in bounded steps, queue by queue. */
 import { groupBy } from '../../support/group-by.ts';
-import type { JobState } from '../../task/job.ts';
-import { decodePast, encodePast } from '../../task/job.ts';
+import { withoutUndefined } from '../../support/without-undefined.ts';
+import { decodePast, encodePast, type JobState, redriven } from '../../task/job.ts';
 import type { AdoptedJob, AdoptReply } from '../adopted-job.ts';
 import type { Lane } from '../broker.ts';
+import { laneNamed } from '../codes.ts';
+import { type Answered, clock, primary, reachable } from '../findings.ts';
 import type { DeadLetterFilter, Finding, Inspector, Page, QueueCounts, StoredDeadLetter, StoredJob, WorkerRecord } from '../inspector.ts';
 import { layoutVersion } from './layout.ts';
 import { Moving } from './moving.ts';
-import { groupSeparator, laneNamed, laneOfRank, readRecord } from './records.ts';
+import { groupSeparator, laneOfRank, readRecord } from './records.ts';
 import { type RedisBroker, stateOf } from './redis-broker.ts';
 import { scripts } from './scripts.ts';
 import type { ServerFacts } from './server-facts.ts';
@@ -28,13 +30,11 @@ export class RedisInspector implements Inspector {
 
   async queues(): Promise<readonly QueueCounts[]> {
     await this.#broker.open();
-    const { connection, keys, names } = this.#broker;
-    const priorities = await names.priorities();
+    const priorities = await this.#broker.names.priorities();
     const now = await this.#now();
     const counts = await Promise.all(
       [...priorities].map(async ([name, priority]) => {
-        const base = keys.queue(name);
-        const [[ready, scheduled, running, dead, oldest]] = (await connection.run(scripts.counts, base, [base], [])) as readonly [
+        const [[ready, scheduled, running, dead, oldest]] = (await this.#broker.runIn(name, scripts.counts, [])) as readonly [
           readonly [string, number, string, number, string],
         ];
         return {
@@ -64,9 +64,7 @@ export class RedisInspector implements Inspector {
     const workers = await Promise.all(
       pairs(till).map(async ([id, expires]) => {
         const description = JSON.parse(stored[id] ?? '{}') as { name?: string; info?: Record<string, unknown> };
-        const held = await Promise.all(
-          queues.map((queue) => connection.run(scripts.holding, keys.queue(queue), [keys.queue(queue)], [id]) as Promise<number>),
-        );
+        const held = await Promise.all(queues.map((queue) => this.#broker.runIn(queue, scripts.holding, [id]) as Promise<number>));
         return {
           id,
           name: description.name ?? '',
@@ -90,7 +88,7 @@ export class RedisInspector implements Inspector {
     const letter = state === 'failed' ? (JSON.parse(enqueued as string) as { enqueued: number; priority: number }) : undefined;
     const number = (text: string | undefined) => (text === undefined || text === '' ? undefined : Number(text));
     const text = (value: string | undefined) => (value === '' ? undefined : value);
-    return dropUndefined({
+    return withoutUndefined<StoredJob>({
       id,
       state,
       queue: found.queue,
@@ -115,16 +113,15 @@ export class RedisInspector implements Inspector {
     options: { readonly queue?: string; readonly limit: number },
   ): Promise<readonly StoredJob[]> {
     await this.#broker.open();
-    const { connection, keys, names } = this.#broker;
+    const { names } = this.#broker;
     if (options.queue !== undefined) await names.check([options.queue]);
     const queues = options.queue === undefined ? await names.all() : [options.queue];
     const lists = await Promise.all(
       queues.map(async (queue) => {
-        const base = keys.queue(queue);
         const listed: StoredJob[] = [];
         for (let skip = 0, more = 1; more === 1; ) {
           const args = [state, String(options.limit - listed.length), String(skip)];
-          const [next, ...rows] = (await connection.run(scripts.list, base, [base], args)) as ListAnswer;
+          const [next, ...rows] = (await this.#broker.runIn(queue, scripts.list, args)) as ListAnswer;
           listed.push(...rows.flatMap(([score, worker, open, raw]) => jobsOf(state, queue, score, worker, open, raw)));
           more = next;
           skip += rows.length;
@@ -150,14 +147,7 @@ export class RedisInspector implements Inspector {
   }
 
   async redrive(filter: DeadLetterFilter, limit: number): Promise<readonly string[]> {
-    return this.#move(filter, limit, (letter) => {
-      // A new set of attempts; the history and the number of redrives stay with the job.
-      const { history, redrives = 0 } = decodePast(letter.past);
-      return [
-        String(letter.priority),
-        encodePast({ failures: 0, deferrals: 0, losses: 0, lossesAlone: 0, redrives: redrives + 1, history }),
-      ];
-    });
+    return this.#move(filter, limit, ({ priority, past }) => [String(priority), encodePast(redriven(decodePast(past)))]);
   }
 
   async discard(filter: DeadLetterFilter, limit: number): Promise<readonly string[]> {
@@ -166,13 +156,11 @@ export class RedisInspector implements Inspector {
 
   async purge(queue: string, limit: number): Promise<number> {
     await this.#broker.open();
-    const { connection, keys, names } = this.#broker;
-    await names.check([queue]);
-    const base = keys.queue(queue);
+    await this.#broker.names.check([queue]);
     // A script of a thousand, or of less when they are large, is over in a few milliseconds; who wants more asks again.
     const most = Math.min(limit, 1_000);
     for (let gone = 0; ; ) {
-      const went = (await connection.run(scripts.purge, base, [base], [String(most - gone)])) as number;
+      const went = (await this.#broker.runIn(queue, scripts.purge, [String(most - gone)])) as number;
       gone += went;
       if (went === 0 || gone >= most) return gone;
     }
@@ -190,19 +178,13 @@ export class RedisInspector implements Inspector {
 
   async examine(): Promise<readonly Finding[]> {
     await this.#broker.open();
-    const started = Date.now();
+    const askedAt = Date.now();
     const servers = await this.#broker.connection.facts();
-    const took = Date.now() - started;
-    const skew = Math.round(Math.max(...servers.map(({ time }) => (time === undefined ? 0 : time - (started + took / 2)))));
+    const answered: Answered = { where: this.#broker.connection.where, askedAt, tookMs: Date.now() - askedAt };
     return [
-      { check: 'broker', ok: true, detail: `${this.#broker.connection.where} answered in ${took} ms` },
+      reachable(answered),
       { check: 'schema', ok: true, detail: `${this.#namespace}, layout ${layoutVersion}` },
-      {
-        check: 'clock',
-        ok: Math.abs(skew) < 2_000,
-        detail: `this machine is ${Math.abs(skew)} ms ${skew > 0 ? 'behind' : 'ahead of'} the server`,
-        advice: 'set both by NTP: an eta is a time by the caller, and is kept by the server',
-      },
+      clock(answered, ...servers.flatMap(({ time }) => time ?? [])),
       ...together(servers.map(findings)),
     ];
   }
@@ -228,8 +210,6 @@ export class RedisInspector implements Inspector {
     limit: number,
     before: Before | undefined,
   ): Promise<readonly StoredDeadLetter[]> {
-    const { connection, keys } = this.#broker;
-    const base = keys.queue(queue);
     const matching: StoredDeadLetter[] = [];
     const latest = Math.min(
       before?.diedAt ?? Number.POSITIVE_INFINITY,
@@ -237,7 +217,7 @@ export class RedisInspector implements Inspector {
     );
     const from = Number.isFinite(latest) ? String(latest) : '+inf';
     for (let skip = 0; matching.length < limit; ) {
-      const [more, ...rows] = (await connection.run(scripts.dead, base, [base], [from, String(pageSize), String(skip)])) as readonly [
+      const [more, ...rows] = (await this.#broker.runIn(queue, scripts.dead, [from, String(pageSize), String(skip)])) as readonly [
         number,
         ...(readonly [string, string, string])[],
       ];
@@ -265,12 +245,10 @@ export class RedisInspector implements Inspector {
     how: (letter: StoredDeadLetter) => readonly [priority: string, past: string],
   ): Promise<readonly string[]> {
     const letters = await this.#letters(filter, limit, undefined);
-    const { connection, keys } = this.#broker;
     const done = await Promise.all(
       [...groupBy(letters, ({ queue }) => queue)].map(([queue, own]) => {
-        const base = keys.queue(queue);
         const args = own.toReversed().flatMap((letter) => [letter.id, ...how(letter)]);
-        return connection.run(scripts.redrive, base, [base], [this.#broker.publish, ...args]) as Promise<readonly string[]>;
+        return this.#broker.runIn(queue, scripts.redrive, [this.#broker.publish, ...args]) as Promise<readonly string[]>;
       }),
     );
     return done.flat();
@@ -310,7 +288,7 @@ function jobsOf(
     state === 'running' && open[place] !== '1'
       ? []
       : [
-          dropUndefined({
+          withoutUndefined<StoredJob>({
             id,
             state: state === 'scheduled' && record.past !== '' ? 'retrying' : state,
             queue,
@@ -381,12 +359,7 @@ function findings({ appendonly, appendfsync, save, maxmemoryPolicy, role, produc
       detail: `maxmemory-policy ${maxmemoryPolicy ?? 'unknown'}`,
       advice: 'jobs can vanish when the memory is full: set maxmemory-policy noeviction',
     },
-    {
-      check: 'primary',
-      ok: role !== 'slave',
-      detail: role === 'slave' ? 'the server is a read-only replica' : 'the server takes writes',
-      advice: 'name the primary in the URL',
-    },
+    primary(role === 'slave'),
   ];
 }
 
@@ -410,9 +383,4 @@ function together(servers: readonly Finding[][]): Finding[] {
       .map(([detail, { length }]) => (length === servers.length ? detail : `${detail} (${length} of ${servers.length} nodes)`))
       .join('; '),
   }));
-}
-
-/** Absent fields are absent, not undefined: that is how they print as JSON and how the type has them. */
-function dropUndefined(value: { [Key in keyof StoredJob]: StoredJob[Key] | undefined }): StoredJob {
-  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as unknown as StoredJob;
 }

@@ -4,8 +4,9 @@
  */
 import { groupBy } from '../../support/group-by.ts';
 import type { Settlement } from '../broker.ts';
+import { laneNumber } from '../codes.ts';
 import { checkText } from '../job-texts.ts';
-import { laneNumber, runOf, separator } from './records.ts';
+import { letterHead, runOf, separator } from './records.ts';
 
 type Ended = Extract<Settlement, { kind: 'end' }>;
 
@@ -119,8 +120,5 @@ function packOne(settlement: Settlement): Record<string, unknown> {
   const shared = { position, kind, past, enqueued: job.enqueuedAt, envelope: job.envelope };
   if (kind === 'release') return { ...shared, lane: laneNumber(settlement.lane), expires: job.expiresAt };
   if (kind === 'reschedule') return { ...shared, delay: settlement.delayMs, expires: job.expiresAt };
-  // A dead letter is the last resort: what it says must not keep it from being stored.
-  const { task, code, message } = settlement;
-  const letter = { task: task.toWellFormed(), code: code.toWellFormed(), message: message.toWellFormed(), enqueued: job.enqueuedAt };
-  return { ...shared, letter: JSON.stringify(letter) };
+  return { ...shared, letter: letterHead(settlement, { enqueued: job.enqueuedAt }) };
 }

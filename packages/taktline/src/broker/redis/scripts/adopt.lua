@@ -1,19 +1,19 @@
 -- Puts jobs of another broker here as they stood there. Ids of callers have been reserved for this queue (reserve.lua), and
 -- putting is idempotent, so that a crash between the two heals when they are sent again.
--- KEYS[1]: the queue. ARGV: how to publish, how long an id stays taken in ms, then for each job: id, highest last id of a pack
--- with it or '', state (q queued, s scheduled, d dead), lane or when it is due or when it died, priority, enqueued, expires or
--- '', past, envelope, and of a dead letter what stands at its front (redrive.lua reads it).
+-- KEYS[1]: the queue. ARGV: how to publish, how long an id stays taken in ms, then for each job: id, state (q queued, s
+-- scheduled, d dead), lane or when it is due or when it died, priority, enqueued, expires or '', past, envelope, and of a dead
+-- letter what stands at its front (redrive.lua reads it).
 -- Reply: for each 1 when it was put.
 local base, now, publish = KEYS[1], clock(), ARGV[1]
 local till = int(now + tonumber(ARGV[2]))
-local fields = 10
+local fields = 9
 local replies = {}
 
 -- Whether the job is here, or was. Not by the ids of a pack alone: while the pack is claimed they stay in it, also of a job
 -- that has gone back to its queue and was moved away from there.
-local function made(id, ends)
+local function made(id)
   if known(base, id, now) then return true end
-  for _, pack in ipairs(packsOf(base, id, ends)) do
+  for _, pack in ipairs(packsOf(base, id)) do
     local raw = redis.call('HGET', base .. ':jobs', pack)
     local place = raw and placeOf(raw, id)
     local claim, run
@@ -25,17 +25,17 @@ local function made(id, ends)
 end
 
 for i = 3, #ARGV, fields do
-  local id, ends, state, place, priority = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
-  local past, envelope = ARGV[i + 7], ARGV[i + 8]
-  local new = not made(id, ends)
+  local id, state, place, priority = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+  local past, envelope = ARGV[i + 6], ARGV[i + 7]
+  local new = not made(id)
   if new then
     redis.call('ZADD', base .. ':named', till, id)
     if state == 'd' then
-      redis.call('HSET', base .. ':dead', id, ARGV[i + 9] .. GS .. int(place) .. GS .. past .. GS .. envelope)
+      redis.call('HSET', base .. ':dead', id, ARGV[i + 8] .. GS .. int(place) .. GS .. past .. GS .. envelope)
       redis.call('ZADD', base .. ':died', int(place), id)
     else
-      local expires = tonumber(ARGV[i + 6])
-      keep(base, id, record(tonumber(ARGV[i + 5]), expires, 1, priority, past, id, envelope), expires)
+      local expires = tonumber(ARGV[i + 5])
+      keep(base, id, record(tonumber(ARGV[i + 4]), expires, 1, priority, past, id, envelope), expires)
       if state == 's' then
         redis.call('ZADD', base .. ':due', int(place), id)
       else

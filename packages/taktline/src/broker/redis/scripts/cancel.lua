@@ -1,5 +1,5 @@
 -- Cancels jobs that wait; for jobs that run, leaves a mark for their worker. KEYS[1]: the queue.
--- ARGV: how to publish, then for each id: id, highest last id of a pack with it or ''.
+-- ARGV: how to publish, then ids.
 -- Reply: for each d done, a asked, e ended, u unknown, l when it was left for the next call, since packs have to be
 -- read, and those that wait to be written anew without the jobs that are cancelled.
 local base, now, publish = KEYS[1], clock(), ARGV[1]
@@ -32,8 +32,8 @@ local function single(id)
   return ask(id, 1)
 end
 
-local function inPack(id, ends)
-  for _, key in ipairs(packsOf(base, id, ends)) do
+local function inPack(id)
+  for _, key in ipairs(packsOf(base, id)) do
     local raw = packs[key]
     if raw == nil then
       if bytes <= 0 then return 'l' end
@@ -56,28 +56,16 @@ local function inPack(id, ends)
   end
 end
 
-for i = 2, #ARGV, 2 do replies[#replies + 1] = single(ARGV[i]) or inPack(ARGV[i], ARGV[i + 1]) or 'u' end
+for i = 2, #ARGV do replies[#replies + 1] = single(ARGV[i]) or inPack(ARGV[i]) or 'u' end
 
 for key, parting in pairs(parted) do
-  local it, from, gone = open(parting.it), nil, 0
-  redis.call('ZREM', base .. ':ready', key)
-  forget(base, key)
-  for place = 1, it.size + 1 do
-    local goes = parting.places[place]
-    if (goes or place > it.size) and from then
-      putPart(base, it, parting.rank, from, place - 1)
-      from = nil
-    end
-    if goes then
-      local id = it.ids[place]
-      gone = gone + 1
-      keep(base, id, record(it.enqueued, nil, 1, it.priority, '', id, it.envelopes[place]))
-      finish(base, id, 1, it.expires and it.expires <= now and 'x' or 'c', now, HOUR, '', '')
-    elseif not from then
-      from = place
-    end
+  local it = open(parting.it)
+  takeOut(base, key, it, parting.rank, parting.places)
+  for place in pairs(parting.places) do
+    local id = it.ids[place]
+    keep(base, id, record(it.enqueued, nil, 1, it.priority, '', id, it.envelopes[place]))
+    finish(base, id, 1, it.expires and it.expires <= now and 'x' or 'c', now, HOUR, '', '')
   end
-  count(base, 'ready', -gone)
 end
 
 local told = {}

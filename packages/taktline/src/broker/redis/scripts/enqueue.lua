@@ -1,17 +1,16 @@
 -- Adds records: packs, single jobs, and jobs whose callers gave the ids. Those have been reserved for this queue
 -- (reserve.lua), and adding them is idempotent, so that a crash between the two heals when the job is sent again.
 -- KEYS[1]: the queue. ARGV: how to publish, then for each record: key, size, priority, due, expires (see moment()), ids,
--- envelopes, how long a given id stays taken in ms or '', and for such an id the highest last id of a pack that may hold it
--- ('' for one that the engine did not make).
+-- envelopes, how long a given id stays taken in ms or ''.
 -- Reply: for each record 1 when it was added; or 'sent again' when a job of which nobody gave the id was enqueued again under it
 -- meanwhile: then nothing is done.
 local base, now = KEYS[1], clock()
-local fields = 9
+local fields = 8
 
 -- Whether the job of a given id was made before.
-local function made(id, ends)
+local function made(id)
   if known(base, id, now) then return true end
-  for _, pack in ipairs(packsOf(base, id, ends)) do
+  for _, pack in ipairs(packsOf(base, id)) do
     local raw = redis.call('HGET', base .. ':jobs', pack)
     if raw and placeOf(raw, id) and not forgotten(base, pack, now) then return true end
   end
@@ -33,7 +32,7 @@ end
 local replies = {}
 for i = 2, #ARGV, fields do
   local key, size, priority, given = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), ARGV[i + 7]
-  local new = given == '' or not made(key, ARGV[i + 8])
+  local new = given == '' or not made(key)
   if new then
     local due, expires = moment(ARGV[i + 3], now), moment(ARGV[i + 4], now)
     keep(base, key, record(now, expires, size, priority, '', ARGV[i + 5], ARGV[i + 6]), expires)
@@ -48,7 +47,7 @@ for i = 2, #ARGV, fields do
     local till = int(now + tonumber(given))
     -- Also for one that was there: a first enqueue that is still on its way must find it.
     redis.call('ZADD', base .. ':named', new and 'GT' or 'NX', till, key)
-    if ARGV[i + 8] ~= '' then redis.call('ZADD', base .. ':resent', 'GT', till, key) end
+    if madeHere(key) then redis.call('ZADD', base .. ':resent', 'GT', till, key) end
   end
   replies[#replies + 1] = new and 1 or 0
 end

@@ -1,8 +1,9 @@
 -- Settles what a worker has finished and claims what it wants next. KEYS: queues, those that are looked through first, in
 -- their order.
 -- ARGV: worker, epoch, how to publish, queues looked through, limit (0: only whether jobs wait), bytes, 1 if one job may
--- be larger than that, lane, lowest first (1), idle (1), claims settled; then for each of these: number of its queue in KEYS, id, mask of its jobs that are settled, number of runs that
--- ended whole, for each of them {number of the run, state, keep in ms, results, pasts}, and the other jobs as JSON or ''.
+-- be larger than that, lane, lowest first (1), idle (1), claims settled; then for each of these: number of its queue in
+-- KEYS, id, mask of its jobs that are settled, number of runs that ended whole, for each of them {number of the run, state,
+-- keep in ms, results, pasts}, and the other jobs as JSON or ''.
 -- A run is a record of the claim. A bit is accepted only if the claim is still this worker's and the bit is open.
 -- Reply: {now, next due or '', 1 if records were taken though none is claimed, 1 if the bytes set the end, 1 if jobs wait (limit 0),
 -- {mask accepted for each claim}, {claims}}; a claim is {number of its queue, id, now, runs, its records...}.
@@ -10,13 +11,6 @@ local worker, epoch, publish = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local now = clock()
 local accepted, claims = {}, {}
 local wakes = {}
-
-local function both(mask, open)
-  if mask == open then return mask end
-  local bits = {}
-  for i = 1, #open do bits[i] = (string.byte(mask, i) == 49 and string.byte(open, i) == 49) and '1' or '0' end
-  return table.concat(bits)
-end
 
 local function without(open, mask)
   local bits = {}
@@ -139,7 +133,7 @@ end
 for base in pairs(wakes) do wake(base, publish) end
 
 -- Moves jobs whose time has come into their queue, at most a thousand or 4 MiB in all. Returns the time of the next one.
-local promotions, promotedBytes = MOST, 4194304
+local promotions, promotedBytes = MOST, MOST_BYTES
 local function promote(base)
   local due = promotions > 0 and redis.call('ZRANGE', base .. ':due', '-inf', int(now), 'BYSCORE', 'LIMIT', 0, promotions) or {}
   if #due > 0 then

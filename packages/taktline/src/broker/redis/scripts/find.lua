@@ -1,5 +1,5 @@
 -- Tells where jobs stand. KEYS[1]: a queue. ARGV: what is asked (b: everything; e: of ended jobs alone; s: the state alone),
--- then for each id: id, highest last id of a pack with it or ''.
+-- then ids.
 -- Reply: for each job that was found {its number from 1, state, enqueued, priority, envelope, past, result, finished, due,
 -- expires, claimed, worker, cancel asked, progress, lane of one that is queued}; with s the state alone. Many ids of one pack
 -- cost little more than one.
@@ -75,8 +75,8 @@ local function look(key, place)
   return { state, int(it.enqueued), tostring(it.priority), envelope(), it.past, '', '', int(tonumber(due)), expires, '', '', '', '' }
 end
 
-local function inPacks(id, last)
-  for _, key in ipairs(packsOf(base, id, last)) do
+local function inPacks(id)
+  for _, key in ipairs(packsOf(base, id)) do
     local pack = jobs(key)
     local place = pack and placeOf(pack.raw, id)
     local found = place and look(key, place)
@@ -84,7 +84,7 @@ local function inPacks(id, last)
   end
 end
 
-local function find(id, last)
+local function find(id)
   local found = jobs(id) and look(id, 1)
   if found then return found end
   local dead = redis.call('HGET', base .. ':dead', id)
@@ -93,11 +93,11 @@ local function find(id, last)
     local parts = split(dead, GS)
     return { 'failed', parts[1], '', what == 'b' and parts[4] or '', parts[3], '', parts[2], '', '', '', '', '', '' }
   end
-  return inPacks(id, last)
+  return inPacks(id)
 end
 
-for i = 2, #ARGV, 2 do
-  local found = find(ARGV[i], ARGV[i + 1])
-  if found then replies[#replies + 1] = { i / 2, unpack(found) } end
+for i = 2, #ARGV do
+  local found = find(ARGV[i])
+  if found then replies[#replies + 1] = { i - 1, unpack(found) } end
 end
 return replies

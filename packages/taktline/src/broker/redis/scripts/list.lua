@@ -1,7 +1,7 @@
 -- The first jobs of a queue, KEYS[1], of about 4 MiB at most. ARGV: queued, scheduled or running; how many; records to skip (not
 -- of running ones).
 -- Reply: {1 if there are more within the limit, then for each record {score or claimed at, worker, open bits, record}...}.
-local base, limit, bytes = KEYS[1], tonumber(ARGV[2]), 4 * 1024 * 1024
+local base, limit, bytes = KEYS[1], tonumber(ARGV[2]), MOST_BYTES
 local replies = { 0 }
 if ARGV[1] == 'running' then
   -- Not by HGETALL: a busy queue has many claims.
@@ -25,7 +25,7 @@ if ARGV[1] == 'running' then
   until cursor == '0'
 else
   local skip = tonumber(ARGV[3])
-  local found = redis.call('ZRANGE', base .. (ARGV[1] == 'queued' and ':ready' or ':due'), skip, skip + math.min(limit, 1000) - 1, 'WITHSCORES')
+  local found = redis.call('ZRANGE', base .. (ARGV[1] == 'queued' and ':ready' or ':due'), skip, skip + math.min(limit, MOST) - 1, 'WITHSCORES')
   for i = 1, #found, 2 do
     local raw = redis.call('HGET', base .. ':jobs', found[i])
     replies[#replies + 1] = { found[i + 1], '', '', raw }

@@ -1,7 +1,5 @@
 -- Stands before every script that works on a queue. Lists inside one text are joined by RS, lists of other things by GS: JSON never holds
 -- them unescaped, and ids may not contain them. What the keys hold is in ../keys.ts and docs/redis-layout.md.
--- Named for the node only, see `run` in ../connection.ts.
-if KEYS[2] == KEYS[1] .. ':moving' then KEYS[2] = nil end
 local RS, GS = '\30', '\29'
 -- Bits of a rank: lane (51-52) | 10 - priority (47-50) | arrival (0-46). A sorted set's score is exact up to 53 bits.
 local LANE, BAND = 2251799813685248, 140737488355328
@@ -10,6 +8,8 @@ local GONE = 1000000000000
 local HOUR = 3600000
 -- Records that a script touches at most. Also: no more than some 8,000 values can be handed to a call.
 local MOST = 1000
+-- Bytes of records that a script reads at most, about: one larger record still fits.
+local MOST_BYTES = 4194304
 
 -- On a Cluster the last key is one that never exists: see ../connection.ts.
 if string.sub(KEYS[#KEYS], -5) == ':none' then KEYS[#KEYS] = nil end
@@ -113,6 +113,22 @@ local function putPart(base, it, rank, from, to)
   redis.call('ZADD', base .. ':ready', int(rank + from - 1), key)
 end
 
+-- Takes jobs, given by their places, out of a pack that waits. The others are put back.
+local function takeOut(base, key, it, rank, places)
+  redis.call('ZREM', base .. ':ready', key)
+  forget(base, key)
+  local from, gone = nil, 0
+  for place = 1, it.size + 1 do
+    local goes = places[place]
+    if (goes or place > it.size) and from then
+      putPart(base, it, rank, from, place - 1)
+      from = nil
+    end
+    if goes then gone = gone + 1 elseif not from then from = place end
+  end
+  count(base, 'ready', -gone)
+end
+
 -- A record has ended: state s succeeded, c cancelled, x expired. It stays readable, input and all, until its time is over.
 local function finish(base, key, size, state, now, keepMs, results, pasts)
   redis.call('HSET', base .. ':ended', key, state .. ',' .. int(now) .. ',' .. size .. GS .. results .. GS .. pasts)
@@ -120,14 +136,23 @@ local function finish(base, key, size, state, now, keepMs, results, pasts)
   count(base, 'ended', size)
 end
 
--- Forgets what has ended.
+-- Forgets what has ended. Gives how many jobs it was, and how many bytes were read to know it.
 local function drop(base, key)
   local raw = redis.call('HGET', base .. ':ended', key)
   redis.call('ZREM', base .. ':ends', key)
-  if not raw then return end
-  count(base, 'ended', -tonumber(string.match(raw, '^%a,%d+,(%d+)')))
+  if not raw then return 0, 0 end
+  local size = tonumber(string.match(raw, '^%a,%d+,(%d+)'))
+  count(base, 'ended', -size)
   redis.call('HDEL', base .. ':ended', key)
   forget(base, key)
+  return size, #raw
+end
+
+-- Whether the engine made an id, as madeHere() in ../../../support/ids.ts has it: only such ids are in packs.
+local HEX = '[0-9a-f]'
+local OURS = table.concat({ '^' .. HEX:rep(8), HEX:rep(4), '8' .. HEX:rep(3), HEX:rep(4), HEX:rep(12) .. '$' }, '%-')
+local function madeHere(id)
+  return string.find(id, OURS) ~= nil
 end
 
 -- The packs that may hold ids of 256 ms, which begin with the same 11 characters: see ../../packs.ts. They are read once, and
@@ -151,10 +176,10 @@ local function windowOf(base, id)
   return window
 end
 
--- The keys of the packs that may hold an id, most often none or one. ends: '' for an id that is in no pack.
-local function packsOf(base, id, ends)
+-- The keys of the packs that may hold an id, most often none or one.
+local function packsOf(base, id)
   local found = {}
-  if ends == '' then return found end
+  if not madeHere(id) then return found end
   local window = windowOf(base, id)
   local keys = window.keys
   local low, high = 1, #keys + 1
@@ -241,6 +266,14 @@ local function claimOf(base, key)
     claimsRead[id] = claim
   end
   return claim, claim.byKey[key]
+end
+
+-- The bits that are set in a mask and in the open ones of a claim; a mask may be shorter.
+local function both(mask, open)
+  if mask == open then return mask end
+  local bits = {}
+  for i = 1, #open do bits[i] = (string.byte(mask, i) == 49 and string.byte(open, i) == 49) and '1' or '0' end
+  return table.concat(bits)
 end
 
 -- Whether a worker may still settle and claim here.

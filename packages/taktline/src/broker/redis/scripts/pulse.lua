@@ -28,10 +28,7 @@ for number = 1, queues do
     for _, id in ipairs(redis.call('SMEMBERS', base .. ':held:' .. worker)) do
       local asked = redis.call('HGET', base .. ':cancels', id)
       if asked then
-        local open = readClaim(redis.call('HGET', base .. ':claims', id)).open
-        local bits = {}
-        for at = 1, #open do bits[at] = (string.byte(asked, at) == 49 and string.byte(open, at) == 49) and '1' or '0' end
-        cancels[#cancels + 1] = id .. ':' .. table.concat(bits)
+        cancels[#cancels + 1] = id .. ':' .. both(asked, readClaim(redis.call('HGET', base .. ':claims', id)).open)
       end
     end
   end

@@ -1,6 +1,6 @@
 -- Removes at most ARGV[1] waiting jobs of a queue, KEYS[1], and at most about 4 MiB of those that may run. Reply: how many went.
 local base, limit = KEYS[1], tonumber(ARGV[1])
-local got, left = take(base, '-inf', '+inf', limit, limit, 4194304, true)
+local got, left = take(base, '-inf', '+inf', limit, limit, MOST_BYTES, true)
 for _, one in ipairs(got) do forget(base, one.key) end
 count(base, 'ready', left - limit)
 if left > 0 then

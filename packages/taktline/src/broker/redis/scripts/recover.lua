@@ -11,7 +11,7 @@ if not mark or tonumber(mark) < GONE then
   for _, id in ipairs(redis.call('SRANDMEMBER', base .. ':held:' .. lost, 100)) do
     local raw = redis.call('HGET', base .. ':claims', id)
     local claim = readClaim(raw)
-    if jobs > 0 and jobs + claim.size > 1000 then break end
+    if jobs > 0 and jobs + claim.size > MOST then break end
     local fresh = claimId(base, now)
     claim.worker = heir
     if claim.lost == '' then
@@ -40,7 +40,7 @@ if not mark or tonumber(mark) < GONE then
     end
     jobs = jobs + claim.size
     replies[#replies + 1] = reply
-    if jobs >= 1000 or bytes >= 4194304 then break end
+    if jobs >= MOST or bytes >= MOST_BYTES then break end
   end
 end
 replies[1] = redis.call('SCARD', base .. ':held:' .. lost)

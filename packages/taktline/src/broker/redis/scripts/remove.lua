@@ -1,8 +1,7 @@
--- Removes jobs that wait, are scheduled or are dead, and lets their ids be made again here. KEYS[1]: the queue.
--- ARGV: for each id: id, highest last id of a pack with it or ''. Reply: for each 1 when it went.
+-- Removes jobs that wait, are scheduled or are dead, and lets their ids be made again here. KEYS[1]: the queue. ARGV: ids.
+-- Reply: for each 1 when it went.
 local base = KEYS[1]
--- wanted: ids that may be in packs, sorted; windows: where to look for those of the same 256 ms.
-local gone, wanted, isWanted, windows = {}, {}, {}, {}
+local replies, parted = {}, {}
 
 local function single(id)
   if redis.call('HDEL', base .. ':dead', id) == 1 then
@@ -16,66 +15,28 @@ local function single(id)
   return true
 end
 
-for i = 1, #ARGV, 2 do
-  local id, last = ARGV[i], ARGV[i + 1]
-  if single(id) then
-    gone[id] = true
-  elseif last ~= '' then
-    wanted[#wanted + 1] = id
-    isWanted[id] = true
-    local name = string.sub(id, 1, 11)
-    local window = windows[name] or { from = id, to = last }
-    windows[name] = window
-    if id < window.from then window.from = id end
-    if last > window.to then window.to = last end
-  end
-end
-table.sort(wanted)
-
-local function anyBetween(first, last)
-  local low, high = 1, #wanted + 1
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if wanted[middle] < first then low = middle + 1 else high = middle end
-  end
-  return wanted[low] and wanted[low] <= last
-end
-
--- All of a pack that are wanted at once: one by one, it would be written anew for each.
-local function fromPack(key)
-  local rank = redis.call('ZSCORE', base .. ':ready', key)
-  if not rank then return end
-  local it = open(read(redis.call('HGET', base .. ':jobs', key)))
-  local parts, from, went = {}, nil, 0
-  for place = 1, it.size do
-    local id = it.ids[place]
-    if isWanted[id] then
-      gone[id] = true
-      went = went + 1
-      if from then parts[#parts + 1] = { from, place - 1 } end
-      from = nil
-    else
-      from = from or place
+-- All of a pack that are to go at once, below: one by one, it would be written anew for each.
+local function inPack(id)
+  for _, key in ipairs(packsOf(base, id)) do
+    if parted[key] == nil then
+      local rank = redis.call('ZSCORE', base .. ':ready', key)
+      parted[key] = rank and { it = read(redis.call('HGET', base .. ':jobs', key)), rank = tonumber(rank), places = {} } or false
+    end
+    local place = parted[key] and placeOf(parted[key].it.raw, id)
+    if place then
+      parted[key].places[place] = true
+      return true
     end
   end
-  if went == 0 then return end
-  if from then parts[#parts + 1] = { from, it.size } end
-  redis.call('ZREM', base .. ':ready', key)
-  forget(base, key)
-  for _, part in ipairs(parts) do putPart(base, it, tonumber(rank), part[1], part[2]) end
-  count(base, 'ready', -went)
+  return false
 end
 
-for _, window in pairs(windows) do
-  for _, key in ipairs(redis.call('ZRANGE', base .. ':packs', '[\31' .. window.from, '[\31' .. window.to, 'BYLEX')) do
-    if anyBetween(string.sub(key, 39), string.sub(key, 2, 37)) then fromPack(key) end
-  end
+for i, id in ipairs(ARGV) do
+  local went = single(id) or inPack(id)
+  if went then redis.call('ZREM', base .. ':named', id) end
+  replies[i] = went and 1 or 0
 end
-
-local replies = {}
-for i = 1, #ARGV, 2 do
-  local went = gone[ARGV[i]]
-  if went then redis.call('ZREM', base .. ':named', ARGV[i]) end
-  replies[#replies + 1] = went and 1 or 0
+for key, parting in pairs(parted) do
+  if parting and next(parting.places) then takeOut(base, key, open(parting.it), parting.rank, parting.places) end
 end
 return replies

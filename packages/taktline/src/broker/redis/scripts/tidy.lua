@@ -3,7 +3,7 @@
 -- Reply: {1 when there may be more to do, workers that hold claims and have made none for ten minutes...}.
 local now, budget = clock(), 2000
 -- What ended is read to be counted.
-local bytes = 4 * 1024 * 1024
+local bytes = MOST_BYTES
 local more, holders = 0, {}
 
 local function tidy(base)
@@ -25,13 +25,14 @@ local function tidy(base)
     end
   end
   local function dropped(key)
-    bytes = bytes - redis.call('HSTRLEN', base .. ':ended', key)
-    drop(base, key)
+    local size, read = drop(base, key)
+    bytes = bytes - read
     if bytes <= 0 then more = 1 end
-    return bytes > 0
+    return size
   end
   for _, key in ipairs(due(':ends', now)) do
-    if not dropped(key) then return end
+    dropped(key)
+    if bytes <= 0 then return end
   end
   local over = tonumber(redis.call('HGET', base .. ':meta', 'ended') or '0') - tonumber(ARGV[2])
   for _ = 1, step do
@@ -39,8 +40,8 @@ local function tidy(base)
     local oldest = redis.call('ZRANGE', base .. ':ends', 0, 0)[1]
     if not oldest then break end
     budget = budget - 1
-    over = over - tonumber(string.match(redis.call('HGET', base .. ':ended', oldest) or 's,0,1', '^%a,%d+,(%d+)'))
-    if not dropped(oldest) then return end
+    over = over - dropped(oldest)
+    if bytes <= 0 then return end
   end
   if over > 0 then more = 1 end
   local function bury(keys)
@@ -57,7 +58,7 @@ local function tidy(base)
   end
   for _, id in ipairs(due(':named', now)) do
     -- An id whose job is here stays taken.
-    if redis.call('HEXISTS', base .. ':jobs', id) == 1 or redis.call('HEXISTS', base .. ':dead', id) == 1 then
+    if here(base, id) then
       redis.call('ZADD', base .. ':named', int(now + 600000), id)
     else
       redis.call('ZREM', base .. ':named', id)
