@@ -20,7 +20,7 @@ function make(limits: { readonly mostItems?: number; readonly mostBytes?: number
     mostItems: limits.mostItems ?? 1_000,
     mostBytes: limits.mostBytes ?? 1e9,
   });
-  return { batches, add: (item: number, bytes = 1) => coalescer.add(item, bytes) };
+  return { coalescer, batches, add: (item: number, bytes = 1) => coalescer.add(item, bytes) };
 }
 
 it('calls of one turn travel together, and each gets its own reply', async () => {
@@ -49,19 +49,64 @@ it('two batches are under way at most; what comes meanwhile shares the next', as
   expect(await Promise.all(replies)).toEqual([1, 2, 3, 4, 5].map((item) => `reply ${item}`));
 });
 
+it('many calls of one turn leave as two batches, one after the other, so that both sides have work', async () => {
+  const { add, batches } = make();
+  const replies = Array.from({ length: 100 }, (_, item) => add(item));
+  await turn();
+  expect(batches.map(({ items }) => items.length)).toEqual([50]);
+  await expect.poll(() => batches.map(({ items }) => items.length)).toEqual([50, 50]);
+  for (const batch of batches) batch.answer();
+  expect(await Promise.all(replies)).toEqual(Array.from({ length: 100 }, (_, item) => `reply ${item}`));
+});
+
+it('callers who each wait for their own call keep two batches under way', async () => {
+  const { add, batches } = make();
+  const callers = Array.from({ length: 100 }, async (_, caller) => {
+    for (let call = 0; call < 5; call++) expect(await add(100 * call + caller)).toBe(`reply ${100 * call + caller}`);
+  });
+  for (let batch = 0; batch < 10; batch++) {
+    // The other one is under way when the first of the two is answered.
+    await expect.poll(() => batches.length).toBe(Math.min(10, batch + 2));
+    batches[batch]?.answer();
+  }
+  await Promise.all(callers);
+  expect(batches.map(({ items }) => items.length)).toEqual(Array.from({ length: 10 }, () => 50));
+});
+
+it('tells when all calls are answered', async () => {
+  const { coalescer, add, batches } = make();
+  await coalescer.idle();
+  const calls = Promise.allSettled([add(1), add(2)]);
+  const idle = coalescer.idle().then(() => 'idle');
+  await turn();
+  expect(await Promise.race([idle, turn('waiting')])).toBe('waiting');
+  batches[0]?.fail(new Error('away'));
+  expect(await idle).toBe('idle');
+  expect((await calls).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+});
+
+it('a call whose reply is an error fails with it, alone', async () => {
+  const coalescer = new Coalescer<number, string>({
+    send: async (items) => items.map((item) => (item === 2 ? new Error('not this one') : `reply ${item}`)),
+    mostItems: 10,
+    mostBytes: 10,
+  });
+  const calls = await Promise.allSettled([1, 2, 3].map((item) => coalescer.add(item, 1)));
+  expect(calls.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+});
+
 describe('a batch is bounded', () => {
   it('by its items', async () => {
     const { add, batches } = make({ mostItems: 2 });
     const replies = [1, 2, 3, 4, 5].map((item) => add(item));
-    await turn();
-    expect(batches.map(({ items }) => items)).toEqual([
-      [1, 2],
-      [3, 4],
-    ]);
+    await expect
+      .poll(() => batches.map(({ items }) => items))
+      .toEqual([
+        [1, 2],
+        [3, 4],
+      ]);
     batches[0]?.answer();
-    await replies[0];
-    await turn();
-    expect(batches[2]?.items).toEqual([5]);
+    await expect.poll(() => batches[2]?.items).toEqual([5]);
     for (const batch of batches) batch.answer();
     await Promise.all(replies);
   });
@@ -69,12 +114,9 @@ describe('a batch is bounded', () => {
   it('by its bytes, and one item that is larger goes alone', async () => {
     const { add, batches } = make({ mostBytes: 10 });
     const replies = [add(1, 6), add(2, 4), add(3, 1), add(4, 99)];
-    await turn();
-    expect(batches.map(({ items }) => items)).toEqual([[1, 2], [3]]);
+    await expect.poll(() => batches.map(({ items }) => items)).toEqual([[1, 2], [3]]);
     batches[0]?.answer();
-    await replies[0];
-    await turn();
-    expect(batches[2]?.items).toEqual([4]);
+    await expect.poll(() => batches[2]?.items).toEqual([4]);
     for (const batch of batches) batch.answer();
     await Promise.all(replies);
   });
