@@ -32,7 +32,7 @@ export async function open(url) {
       run = options.run;
       await app.worker({ concurrency: options.concurrency }).start();
     },
-    counts: url.startsWith('postgres:') ? tables : askInspector(app.inspector),
+    counts: url.startsWith('postgres:') ? tables : askApp(app),
     scripts: scriptNames,
     close: () => app.close(),
   };
@@ -45,28 +45,25 @@ const tables = {
   kept: `select count(*) from taktline.ended, string_to_table(results, E'\\x1e') as r where r::jsonb = '{"ok": true}'`,
 };
 
-/** On any broker: the queues' counts, and each job that ran, by its id. */
-function askInspector(inspector) {
-  const atOnce = 200;
+/** On any broker: the queues' counts, and the result of each job that ran, by its id. */
+function askApp(app) {
+  const atOnce = 10_000;
   const total = async (...names) =>
-    (await inspector.queues()).reduce((sum, queue) => sum + names.reduce((all, name) => all + queue[name], 0), 0);
-  const countJobs = async (ids, wanted) => {
+    (await app.inspector.queues()).reduce((sum, queue) => sum + names.reduce((all, name) => all + queue[name], 0), 0);
+  const countResults = async (ids, wanted) => {
     const left = [...new Set(ids)];
     let found = 0;
-    const asker = async () => {
-      for (let id = left.pop(); id !== undefined; id = left.pop()) {
-        const job = await inspector.job(id);
-        if (job !== undefined && wanted(job)) found += 1;
-      }
-    };
-    await Promise.all(Array.from({ length: atOnce }, asker));
+    while (left.length > 0) {
+      const results = await Promise.allSettled(left.splice(-atOnce).map((id) => app.handle(id).result({ timeout: '5s' })));
+      found += results.filter(({ status, value }) => status === 'fulfilled' && wanted(value)).length;
+    }
     return found;
   };
   return {
     left: async () => (await total('ready', 'scheduled', 'running')) > 0,
     waiting: () => total('ready'),
-    done: (_client, { ids }) => countJobs(ids, ({ state }) => state === 'succeeded'),
-    kept: (_client, { ids }) => countJobs(ids, ({ result }) => result?.ok === true),
+    done: (_client, { ids }) => countResults(ids, () => true),
+    kept: (_client, { ids }) => countResults(ids, (value) => value?.ok === true),
   };
 }
 
