@@ -27,11 +27,12 @@ await chmod(root, 0o711);
 process.env.TAKTLINE_SERVER_FILES = join(root, 'server-files');
 let failed = 0;
 let server;
+let redis;
 try {
   const copy = await copyPackage();
   server = await joinEmbedded(join(root, 'postgres'));
   process.env.TAKTLINE_TEST_POSTGRES = server.url;
-  await startRedis(join(root, 'redis'));
+  redis = await startRedis(join(root, 'redis'));
 
   // As they are, each file with the tests that are named for it.
   const files = [...new Set(wanted.map(({ tests }) => tests))];
@@ -53,6 +54,7 @@ try {
   }
 } finally {
   await server?.leave();
+  redis?.kill('SIGKILL');
   await rm(root, { recursive: true, force: true });
 }
 console.log(`\n${wanted.length - failed} of ${wanted.length} decisions are held by their tests`);
@@ -74,11 +76,12 @@ async function startRedis(folder) {
     child.stdout.on('data', (text) => String(text).includes('Ready to accept connections') && resolve());
   });
   // Whatever ends this process.
-  process.on('exit', () => child.kill());
+  process.on('exit', () => child.kill('SIGKILL'));
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
   process.env.TAKTLINE_TEST_REDIS = `redis://127.0.0.1:${port}`;
   // Some tests start one of their own.
   process.env.TAKTLINE_TEST_REDIS_BINARY = JSON.stringify({ file: child.spawnargs[0], argv0: 'redis-server' });
+  return child;
 }
 
 /** The package as it is built, with the dependencies of the repository; returns its folder. */
