@@ -11,27 +11,28 @@ import { topics } from './topics.ts';
 
 const durable = ['appendonly yes', 'appendfsync everysec'];
 
+/** A group of servers that all tests share. */
+interface Servers {
+  url(): string;
+  remove(): Promise<void>;
+}
+
 describeOnRedis('Redis', (url) => {
   const subject = redisSubject(() => url, 'standalone');
   for (const topic of topics) topic(subject);
 });
 
-describeWithRedisServers('Redis with Sentinels', () => {
-  let group: RedisSentinels | undefined;
-  beforeAll(async () => {
-    group = await RedisSentinels.make({ config: durable });
-  }, 60_000);
-  afterAll(() => group?.remove());
-  const subject = redisSubject(() => (group as RedisSentinels).url(), 'sentinel');
-  for (const topic of topics) topic(subject);
-});
+describeOnServers('Redis with Sentinels', 'sentinel', () => RedisSentinels.make({ config: durable }));
+describeOnServers('Redis Cluster', 'cluster', () => RedisCluster.make({ config: durable }));
 
-describeWithRedisServers('Redis Cluster', () => {
-  let cluster: RedisCluster | undefined;
-  beforeAll(async () => {
-    cluster = await RedisCluster.make({ config: durable });
-  }, 60_000);
-  afterAll(() => cluster?.remove());
-  const subject = redisSubject(() => (cluster as RedisCluster).url(), 'cluster');
-  for (const topic of topics) topic(subject);
-});
+function describeOnServers(name: string, kind: 'sentinel' | 'cluster', make: () => Promise<Servers>): void {
+  describeWithRedisServers(name, () => {
+    let servers: Servers | undefined;
+    beforeAll(async () => {
+      servers = await make();
+    }, 60_000);
+    afterAll(() => servers?.remove());
+    const subject = redisSubject(() => (servers as Servers).url(), kind);
+    for (const topic of topics) topic(subject);
+  });
+}

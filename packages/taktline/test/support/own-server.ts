@@ -2,7 +2,6 @@
  * A Postgres of a test's own, which it may stop, start and configure. Made by the embedded launcher, whose data, account
  * and binaries it uses, and run as a child of the test, so that it is stopped at the moment that the test says.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFile, chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -12,7 +11,7 @@ import pg from 'pg';
 import { prepareBinaries, serverEnvironment } from '../../src/broker/embedded/server-binaries.ts';
 import { copiesFolder, createData, findServerFiles, type ServerFiles, serverUser } from '../../src/broker/embedded/server-files.ts';
 import { silentLogger } from '../../src/support/logger.ts';
-import { eventually } from './eventually.ts';
+import { OwnProcess } from './own-process.ts';
 
 export interface OwnServerOptions {
   /** As for joinEmbedded. Default: the installed ones. */
@@ -27,7 +26,7 @@ export class OwnServer {
   readonly #folder: string;
   readonly #bin: string;
   readonly #password: string;
-  #process: ChildProcess | undefined;
+  #process: OwnProcess | undefined;
 
   private constructor(folder: string, files: ServerFiles, bin: string, password: string, port: number) {
     this.#folder = folder;
@@ -73,19 +72,12 @@ export class OwnServer {
   /** Resolves when it answers. */
   async start(): Promise<void> {
     const args = ['-D', this.files.data, '-p', String(this.port), '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='];
-    const child = spawn(join(this.#bin, 'postgres'), args, {
+    this.#process = new OwnProcess('the server', join(this.#bin, 'postgres'), args, {
       ...this.files.account,
       cwd: this.files.data,
       env: serverEnvironment(),
-      stdio: ['ignore', 'ignore', 'pipe'],
     });
-    let said = '';
-    child.stderr.on('data', (chunk: Buffer) => {
-      said = (said + chunk.toString()).slice(-5_000);
-    });
-    this.#process = child;
-    await eventually(async () => {
-      if (child.exitCode !== null) throw new Error(`the server ended:\n${said}`);
+    await this.#process.answers(async () => {
       const client = new pg.Client({ connectionString: this.url(), connectionTimeoutMillis: 5_000 });
       client.on('error', () => undefined);
       try {
@@ -98,7 +90,7 @@ export class OwnServer {
       } finally {
         await client.end().catch(() => undefined);
       }
-    }, 'the server answers');
+    });
   }
 
   /** Cuts all connections. Resolves when it is gone. */
@@ -117,12 +109,9 @@ export class OwnServer {
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
-    const child = this.#process;
+    const ending = this.#process;
     this.#process = undefined;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, 'exit');
-    child.kill(signal);
-    await exited;
+    await ending?.end(signal);
   }
 }
 

@@ -1,11 +1,10 @@
 /** PgBouncer in transaction mode before a server of the test's own. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { eventually } from './eventually.ts';
+import { OwnProcess } from './own-process.ts';
 import { freePort, type OwnServer } from './own-server.ts';
 
 /** Its version, or undefined where it is not installed. */
@@ -21,7 +20,7 @@ export class PgBouncer {
   readonly url: string;
   readonly #folder: string;
   readonly #server: OwnServer;
-  #process: ChildProcess | undefined;
+  #process: OwnProcess | undefined;
 
   private constructor(folder: string, server: OwnServer, url: string) {
     this.#folder = folder;
@@ -68,17 +67,10 @@ export class PgBouncer {
   /** Resolves when it answers. */
   async start(): Promise<void> {
     // It refuses to run as root, as Postgres does.
-    const child = spawn('pgbouncer', ['-q', join(this.#folder, 'pgbouncer.ini')], {
+    this.#process = new OwnProcess('pgbouncer', 'pgbouncer', ['-q', join(this.#folder, 'pgbouncer.ini')], {
       ...this.#server.files.account,
-      stdio: ['ignore', 'ignore', 'pipe'],
     });
-    let said = '';
-    child.stderr.on('data', (chunk: Buffer) => {
-      said = (said + chunk.toString()).slice(-5_000);
-    });
-    this.#process = child;
-    await eventually(async () => {
-      if (child.exitCode !== null) throw new Error(`pgbouncer ended:\n${said}`);
+    await this.#process.answers(async () => {
       const client = new pg.Client({ connectionString: this.url, connectionTimeoutMillis: 5_000 });
       client.on('error', () => undefined);
       return client
@@ -86,17 +78,14 @@ export class PgBouncer {
         .then(() => true)
         .catch(() => false)
         .finally(() => client.end().catch(() => undefined));
-    }, 'pgbouncer answers');
+    });
   }
 
   /** Cuts all connections. */
   async stop(): Promise<void> {
-    const child = this.#process;
+    const ending = this.#process;
     this.#process = undefined;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, 'exit');
-    child.kill('SIGTERM');
-    await exited;
+    await ending?.end('SIGTERM');
   }
 
   async remove(): Promise<void> {

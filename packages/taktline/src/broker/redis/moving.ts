@@ -55,8 +55,7 @@ export class Moving {
       const asked = indices.map((index) => ids[index] as string);
       const went = (await this.#broker.runIn(queue, scripts.remove, asked)) as readonly number[];
       gone.push(...asked.filter((_, at) => went[at] === 1));
-      const own = indices.filter((_, at) => went[at] === 1);
-      return own;
+      return indices.filter((_, at) => went[at] === 1);
     });
     // After the jobs: a reservation that a crash leaves behind only keeps its id from other work until its time is over, while
     // a job without one could be made a second time in another queue.

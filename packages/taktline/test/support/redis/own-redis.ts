@@ -4,13 +4,12 @@
  * A guard, a small shell that waits for the end of this process, kills it even when the tests are killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient } from 'redis';
-import { eventually } from '../eventually.ts';
+import { OwnProcess } from '../own-process.ts';
 import { freePort } from '../own-server.ts';
 import type { RedisBinary } from './redis-binary.ts';
 
@@ -31,7 +30,7 @@ export class OwnRedis {
   readonly port: number;
   readonly #binary: RedisBinary;
   readonly #options: OwnRedisOptions;
-  #process: ChildProcess | undefined;
+  #process: OwnProcess | undefined;
   readonly #guard: ChildProcess;
 
   private constructor(folder: string, port: number, binary: RedisBinary, options: OwnRedisOptions) {
@@ -72,16 +71,17 @@ export class OwnRedis {
   async start(): Promise<void> {
     const config = join(this.folder, 'redis.conf');
     const args = this.#options.sentinel === true ? [config, '--sentinel'] : [config];
-    const child = spawn(this.#binary.file, args, { argv0: this.#binary.argv0, cwd: this.folder, stdio: 'ignore' });
-    this.#process = child;
-    writeFileSync(join(this.folder, 'server.pid'), String(child.pid));
-    child.once('exit', () => rmSync(join(this.folder, 'server.pid'), { force: true }));
-    await eventually(async () => {
-      if (child.exitCode !== null) throw new Error(`the server ended:\n${(await this.log()).slice(-3_000)}`);
-      return this.ask('PING')
-        .then((reply) => reply === 'PONG')
-        .catch(() => false);
-    }, 'the Redis answers');
+    const server = new OwnProcess('the Redis', this.#binary.file, args, { argv0: this.#binary.argv0, cwd: this.folder });
+    this.#process = server;
+    writeFileSync(join(this.folder, 'server.pid'), String(server.pid));
+    server.onceGone(() => rmSync(join(this.folder, 'server.pid'), { force: true }));
+    await server.answers(
+      () =>
+        this.ask('PING')
+          .then((reply) => reply === 'PONG')
+          .catch(() => false),
+      () => this.log(),
+    );
   }
 
   /** Runs one command as a user who may do everything. */
@@ -173,13 +173,9 @@ export class OwnRedis {
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
-    const child = this.#process;
+    const ending = this.#process;
     this.#process = undefined;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, 'exit');
-    child.kill(signal);
-    if (signal === 'SIGTERM') child.kill('SIGCONT');
-    await exited;
+    await ending?.end(signal);
   }
 }
 
