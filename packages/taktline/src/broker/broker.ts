@@ -111,6 +111,11 @@ export interface ClaimRequest {
   readonly lowestFirst: boolean;
   /** Wake this worker when jobs come, if there are none now. */
   readonly idle: boolean;
+  /**
+   * Up to so many jobs may be claimed for this worker as they come, if there are none now: its listener is handed them, and it
+   * need not ask. 0 from a worker that has anything to do. A broker may always wake it instead.
+   */
+  readonly hand: number;
 }
 
 export interface ExchangeReply {
@@ -133,6 +138,8 @@ export interface Pulse {
   readonly suspects: readonly Lane[];
   /** Some worker's lease has run out. */
   readonly lostWorkers: boolean;
+  /** How many claims of these queues it holds: more than it knows of, when it was handed one and did not hear it. */
+  readonly held: number;
 }
 
 /** The end of a job, as far as it is kept. */
@@ -150,6 +157,8 @@ export type CancelReply = 'done' | 'asked' | 'ended' | 'unknown';
 export interface WakeListener {
   /** Jobs have come, or wait again. */
   jobs(): void;
+  /** Jobs that were claimed for the worker that listens as they came. */
+  handed?(claim: Claim): void;
   /** Something is asked of the worker with this id; it should pulse. */
   attention(worker: string): void;
   /**
@@ -196,8 +205,10 @@ export interface Broker {
   /**
    * Calls the listener from now on, for jobs of these queues, as well as it can: wake-ups may get lost, and some may be for
    * other queues. Resolves to a function that ends it.
+   *
+   * @param worker who listens, where it takes what it is handed
    */
-  listen(queues: readonly string[], listener: WakeListener): Promise<() => Promise<void>>;
+  listen(queues: readonly string[], listener: WakeListener, worker?: string): Promise<() => Promise<void>>;
 
   cancel(ids: readonly string[]): Promise<readonly CancelReply[]>;
   /** Those of the given jobs that have ended. */

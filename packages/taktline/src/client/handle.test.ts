@@ -42,6 +42,7 @@ async function claimed() {
       lane: 'usual',
       lowestFirst: false,
       idle: false,
+      hand: 0,
     })
   ).claims;
   const [job] = claim?.jobs ?? [];

@@ -66,7 +66,7 @@ async function make(
   const pool = new HandPool(options.slots ?? 4);
   const log = new LogLines();
   const asked: Asked[] = [];
-  const state = { inFlight: 0, mostInFlight: 0, refused: 0, recovered: [] as Claim[] };
+  const state = { inFlight: 0, mostInFlight: 0, refused: 0, missing: 0, recovered: [] as Claim[] };
   /** What happens to an exchange on its way, by its number. */
   const faults = { exchange: (_: number): 'lost' | 'reply lost' | 'refused' | undefined => undefined };
   /** While it lasts nothing is answered. */
@@ -79,6 +79,7 @@ async function make(
   const broker = watched(opened.broker, {
     missing: async (worker, known) => {
       unlessAway();
+      state.missing += 1;
       return opened.broker.missing(worker, known);
     },
     exchange: async (worker, settlements, request) => {
@@ -242,6 +243,79 @@ describe('with nothing to do', () => {
   });
 });
 
+describe('what it is handed', () => {
+  /** A claim for the worker, of which the fetcher has not heard. */
+  const claimOf = async (worker: string, count: number): Promise<Claim> => {
+    for (;;) {
+      await enqueue(count);
+      const request = { queues: ['a'], limit: count, lane: 'usual', lowestFirst: false, idle: false, hand: 0 } as const;
+      const [claim] = (await opened.broker.exchange(worker, [], request)).claims;
+      if (claim !== undefined) return claim;
+    }
+  };
+
+  it('is asked for by a worker that has nothing to do, and by no other', async () => {
+    const { fetcher, worker, pool, asked, end } = await make({ slots: 3 });
+    fetcher.start(worker);
+    await polled(() => asked.length).toBe(4);
+    expect(asked.map(({ request }) => request?.hand)).toEqual([3, 3, 3, 3]);
+    await enqueue(1);
+    fetcher.wake();
+    await polled(() => pool.jobs.size).toBe(1);
+    await polled(() => asked.at(-1)?.request?.hand).toBe(0);
+    // It says so as it settles.
+    for (const job of [...pool.jobs.values()]) end(job);
+    await polled(() => asked.find(({ settlements }) => settlements.length > 0)?.request?.hand).toBe(3);
+  });
+
+  it('runs at once, is settled with the next question, and what has no room goes back', async () => {
+    const { fetcher, worker, pool, asked, end } = await make({ slots: 3 });
+    fetcher.start(worker);
+    await polled(() => asked.length).toBe(4);
+    fetcher.handed(await claimOf(worker, 2));
+    expect(pool.jobs.size).toBe(2);
+    fetcher.handed(await claimOf(worker, 2));
+    expect(pool.jobs.size).toBe(3);
+    await polled(counts).toMatchObject({ open: 3, ready: 1 });
+    for (const job of [...pool.jobs.values()]) end(job);
+    await polled(() => pool.jobs.size).toBe(1);
+    for (const job of [...pool.jobs.values()]) end(job);
+    await polled(counts).toMatchObject({ open: 0, ready: 0, done: 4 });
+    expect([...pool.begun.values()]).toEqual([1, 1, 1, 1]);
+  });
+
+  it('and has not heard of is found by the count that a pulse tells, and is not begun again when it comes late', async () => {
+    const { fetcher, worker, pool, asked, state } = await make({ slots: 3 });
+    fetcher.start(worker);
+    await polled(() => asked.length).toBe(4);
+    const claim = await claimOf(worker, 1);
+    fetcher.holds(0);
+    fetcher.holds(1);
+    expect(pool.jobs.size).toBe(0);
+    fetcher.holds(1);
+    await polled(() => pool.jobs.size).toBe(1);
+    fetcher.handed(claim);
+    expect([...pool.begun.values()]).toEqual([1]);
+    // What it knows of raises no doubt.
+    fetcher.holds(1);
+    fetcher.holds(1);
+    await polled(counts).toMatchObject({ open: 1 });
+    expect([...pool.begun.values()]).toEqual([1]);
+    expect(state.missing).toBe(1);
+  });
+
+  it('as it stops is found, and goes back', async () => {
+    const { fetcher, worker, pool, asked } = await make({ slots: 3 });
+    fetcher.start(worker);
+    await polled(() => asked.length).toBe(4);
+    await claimOf(worker, 2);
+    fetcher.drain();
+    expect(await fetcher.quiet(5_000)).toBe(true);
+    expect(pool.begun.size).toBe(0);
+    expect(await counts()).toEqual({ ready: 2, open: 0, done: 0, dead: 0 });
+  });
+});
+
 describe('a broker that fails', () => {
   it('and refuses a batch without a culprit in it gets those one by one, and then batches again', async () => {
     await enqueue(400);
@@ -292,7 +366,7 @@ describe('a broker that fails', () => {
       let unknown: Claim | undefined;
       while (unknown === undefined) {
         await enqueue(1);
-        const request = { queues: ['a'], limit: 1, lane: 'usual', lowestFirst: false, idle: false } as const;
+        const request = { queues: ['a'], limit: 1, lane: 'usual', lowestFirst: false, idle: false, hand: 0 } as const;
         [unknown] = (await opened.broker.exchange(worker, [], request)).claims;
       }
       fetcher.doubt();
@@ -341,6 +415,7 @@ describe('suspects', () => {
         lane: 'usual',
         lowestFirst: false,
         idle: false,
+        hand: 0,
       })
     ).claims;
     await opened.broker.exchange(

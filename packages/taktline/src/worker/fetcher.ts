@@ -40,6 +40,8 @@ const tooLateMs = 100;
 const ageingEvery = 16;
 /** After it has gone to sleep a worker looks again so soon, for an enqueue that committed while it lay down; then it polls. */
 const secondLooksMs = [0, 15, 100];
+/** Claims found by asking whose ids are remembered. */
+const foundAtMost = 1_000;
 
 export class Fetcher {
   readonly #options: FetcherOptions;
@@ -63,6 +65,10 @@ export class Fetcher {
   #uncertain = false;
   /** The broker did not answer when it was asked again. */
   #away = false;
+  /** The last pulse told of more claims than are known here. */
+  #missed = false;
+  /** Claims that were found by asking: to be handed them means nothing any more. The newest ones. */
+  readonly #found = new Set<string>();
   #claims = 0;
   #mode: 'usual' | 'draining' | 'suspects' = 'usual';
   #suspectLane: Lane = 'usual';
@@ -102,7 +108,26 @@ export class Fetcher {
     if (this.#uncertain || this.#stopped || this.#worker === '') return;
     this.#failures += 1;
     this.#uncertain = true;
-    if (this.#inFlight === 0) void this.#reconcile();
+    if (this.#inFlight === 0) void this.#reconcile(0);
+  }
+
+  /** A claim that was made for this worker as its jobs came. */
+  handed(claim: Claim): void {
+    // One that was missed is found, and told by whoever was asked; so is what comes while somebody is asked.
+    if (this.#uncertain || this.#stopped || this.#found.delete(claim.id)) return;
+    // It may have found something else to do meanwhile, and another one nothing.
+    this.#received(claim, this.#mode === 'usual' ? Math.max(0, this.#options.pool.slots - this.held) : 0);
+    // There may be more. Asked in the next turn, with what has ended by then: most often all, and it is idle again.
+    this.#dry = false;
+    this.#pumpLater();
+  }
+
+  /** So many claims are held by this worker, as the broker has it; told with each pulse. */
+  holds(claims: number): void {
+    const missed = claims > this.#outgoing.claims().length && this.#inFlight === 0;
+    // A second time: what it was handed may have been on its way.
+    if (missed && this.#missed) this.doubt();
+    this.#missed = missed;
   }
 
   /** Suspects of having killed a worker wait in these lanes. */
@@ -133,7 +158,13 @@ export class Fetcher {
     this.#outgoing.add(settlement);
     this.#fill();
     if (this.#running === 0) this.#throughput.idle();
-    // Jobs that end in one turn of the loop are settled together.
+    // With nothing left it says so, as it settles: then it may be handed what comes.
+    if (this.held === 0) this.#dry = false;
+    this.#pumpLater();
+  }
+
+  /** Jobs that end in one turn of the loop are settled together. */
+  #pumpLater(): void {
     this.#pumpSoon ??= setImmediate(() => {
       this.#pumpSoon = undefined;
       this.#pump();
@@ -151,6 +182,8 @@ export class Fetcher {
     this.#claiming = false;
     clearTimeout(this.#pollTimer);
     this.#release(this.#held.splice(0));
+    // It may be handed something in this moment. Once it is asked it is handed nothing more, and what was found goes back.
+    if (this.#running === 0) this.doubt();
     this.#pump();
   }
 
@@ -242,6 +275,7 @@ export class Fetcher {
       lane: 'usual',
       lowestFirst: this.#options.ageing && this.#claims % ageingEvery === 0,
       idle: true,
+      hand: this.held === 0 ? this.#options.pool.slots : 0,
     };
   }
 
@@ -258,6 +292,7 @@ export class Fetcher {
       lane: this.#suspectLane,
       lowestFirst: false,
       idle: false,
+      hand: 0,
     };
   }
 
@@ -301,15 +336,14 @@ export class Fetcher {
     }
   }
 
-  #received(claim: Claim): void {
+  /** @param room jobs beyond so many go back */
+  #received(claim: Claim, room = claim.jobs.length): void {
     this.#options.told(claim.claimedAt);
     this.#looks = 0;
     this.#outgoing.expect(claim.id, claim.jobs.length);
-    if (!this.#claiming) {
-      this.#release(claim.jobs);
-      return;
-    }
-    for (const job of claim.jobs) this.#held.push(job);
+    const kept = this.#claiming ? room : 0;
+    for (const job of claim.jobs.slice(0, kept)) this.#held.push(job);
+    this.#release(claim.jobs.slice(kept));
     this.#fill();
   }
 
@@ -379,11 +413,11 @@ export class Fetcher {
    * After a failed exchange: its reply may have been lost with a claim in it, so the broker is asked what this worker
    * holds; also when another server has taken its place. Repeated, slower and slower up to a second, until the broker answers.
    */
-  async #reconcile(): Promise<void> {
+  async #reconcile(waitMs = Math.min(1_000, 50 * 2 ** Math.min(this.#failures, 5))): Promise<void> {
     if (this.#inFlight > 0 || this.#stopped) return;
     this.#inFlight += 1;
     try {
-      await new Promise((resolve) => setTimeout(resolve, Math.min(1_000, 50 * 2 ** Math.min(this.#failures, 5))));
+      if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
       const claims = await this.#options.broker.missing(this.#worker, this.#outgoing.claims());
       this.#uncertain = false;
       this.#away = false;
@@ -392,7 +426,9 @@ export class Fetcher {
       this.#looks = 0;
       for (const claim of claims) {
         if (claim.jobs.length === 0) continue;
-        this.#options.logger.info('found a claim whose reply was lost', { jobs: claim.jobs.length });
+        this.#found.add(claim.id);
+        if (this.#found.size > foundAtMost) this.#found.delete(this.#found.values().next().value as string);
+        this.#options.logger.info('found a claim of which it had not heard', { jobs: claim.jobs.length });
         if (claim.lost === undefined) this.#received(claim);
         else this.#options.recovered(claim);
       }

@@ -27,7 +27,7 @@ it('takes up the jobs of a lost worker though the reply of their recovery was lo
   const { broker, inspector } = opened;
   await broker.enqueue([{ id: newId('work'), queue: 'work', priority: 5, envelope: '{"task":"unknown"}\n{}' }]);
   const lost = await broker.join({ name: 'lost', leaseMs: 60_000, info: {} });
-  const request = { queues: ['work'], limit: 1, lane: 'usual', lowestFirst: false, idle: false } as const;
+  const request = { queues: ['work'], limit: 1, lane: 'usual', lowestFirst: false, idle: false, hand: 0 } as const;
   expect((await broker.exchange(lost, [], request)).claims).toHaveLength(1);
   await broker.leave(lost);
   let recovered = 0;

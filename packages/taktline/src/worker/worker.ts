@@ -158,13 +158,18 @@ export class Worker {
       });
     const pulse = new Periodic({ everyMs: pulseMs, run: () => this.#pulse(running), failed: failed('pulse') });
     const deaf = await broker
-      .listen(names, {
-        jobs: () => fetcher.wake(),
-        doubt: () => fetcher.doubt(),
-        attention: (worker) => {
-          if (worker === id) pulse.now();
+      .listen(
+        names,
+        {
+          jobs: () => fetcher.wake(),
+          handed: (claim) => fetcher.handed(claim),
+          doubt: () => fetcher.doubt(),
+          attention: (worker) => {
+            if (worker === id) pulse.now();
+          },
         },
-      })
+        id,
+      )
       .catch(async (error: unknown) => {
         await broker.leave(id).catch(() => undefined);
         throw error;
@@ -200,6 +205,7 @@ export class Worker {
     }
     for (const job of pulse.cancelled) this.#pool.abort('cancelled', job);
     fetcher.suspectsWait(pulse.suspects);
+    fetcher.holds(pulse.held);
     if (!pulse.lostWorkers) return;
     const claims = await broker.recover(id).catch((error: unknown) => {
       fetcher.doubt();

@@ -70,6 +70,7 @@ export class TestWorker {
       lane: 'usual',
       lowestFirst: false,
       idle: false,
+      hand: 0,
       ...request,
     });
   }

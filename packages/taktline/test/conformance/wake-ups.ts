@@ -1,9 +1,9 @@
 /** Topic: wake-ups. An idle worker hears of jobs, and a busy one of what is asked of it, without asking all the time. */
 import { describe, expect, it } from 'vitest';
-import type { Broker, ClaimedJob } from '../../src/broker/broker.ts';
+import type { Broker, Claim, ClaimedJob } from '../../src/broker/broker.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Subject } from './subject.ts';
-import { bury, job, jobs, release, TestWorker } from './test-worker.ts';
+import { bury, end, ids, job, jobs, release, TestWorker } from './test-worker.ts';
 
 /** A listener that counts. */
 async function listening(broker: Broker) {
@@ -30,6 +30,29 @@ export function wakeUps(subject: Subject): void {
         await client.broker.enqueue([job(`job-${round}`)]);
         await eventually(async () => heard.jobs > before, 'the worker hears of it');
         expect(await worker.take({ idle: true })).toHaveLength(1);
+      }
+      await stop();
+    });
+
+    it('one that has nothing to do may be handed what comes, or is woken; either way it gets each job, once', async () => {
+      await using space = await subject.space();
+      const [client, server] = [await space.open(), await space.open()];
+      const worker = await TestWorker.join(server.broker);
+      const heard = { jobs: 0, claims: [] as Claim[] };
+      const stop = await server.broker.listen(
+        ['high', 'usual', 'low'],
+        { jobs: () => void (heard.jobs += 1), handed: (claim) => void heard.claims.push(claim), attention: () => undefined },
+        worker.id,
+      );
+      for (let round = 0; round < 10; round++) {
+        expect(await worker.claim({ idle: true, hand: 2 })).toBeUndefined();
+        const before = heard.jobs;
+        heard.claims = [];
+        await client.broker.enqueue(jobs(1 + (round % 4), `job-${round}`));
+        await eventually(async () => heard.jobs > before || heard.claims.length > 0, 'the worker hears of it');
+        const got = [...heard.claims.flatMap((claim) => claim.jobs), ...(await worker.takeAll())];
+        expect(ids(got).sort()).toEqual(ids(jobs(1 + (round % 4), `job-${round}`)));
+        await worker.done(...got.map((one) => end(one)));
       }
       await stop();
     });

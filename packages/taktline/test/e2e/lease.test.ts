@@ -1,4 +1,5 @@
 /** Leases: a blocked task keeps its own, a frozen worker loses it and can change nothing, then works again. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { eventually } from '../support/eventually.ts';
@@ -36,6 +37,24 @@ onEachBroker('leases', (h) => {
     ]);
     for (const { id } of handles) expect(await app.inspector.job(id)).toMatchObject({ losses: 0, attempts: [] });
     expect(h.log.with('took over')).toEqual([]);
+  });
+
+  it('a worker that stops in the moment in which jobs come loses none of them', { timeout: 60_000 }, async () => {
+    const client = sharing().nap;
+    for (let round = 0; round < 30; round++) {
+      const { app, nap } = sharing();
+      const worker = await h.work(app, { concurrency: 4 });
+      await (await nap.delay({ ms: 0 })).result();
+      const calls = [1, 2, 3].map(() => client.delay({ ms: 0 }));
+      // They are on their way, or at the broker, or on their way back.
+      for (let turn = 0; turn < round % 5; turn++) await nextTurn();
+      await worker.stop();
+      const handles = await Promise.all(calls);
+      const next = await h.work(app, { concurrency: 4 });
+      await Promise.all(handles.map((handle) => handle.result({ timeout: '10s' })));
+      for (const { id } of handles) expect(await app.inspector.job(id)).toMatchObject({ losses: 0, attempts: [] });
+      await next.stop();
+    }
   });
 
   it('a worker frozen beyond its lease settles nothing when it wakes, joins again, and works', { timeout: 60_000 }, async () => {

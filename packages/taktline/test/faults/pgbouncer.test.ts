@@ -75,7 +75,7 @@ describe.skipIf(version === undefined)(version === undefined ? missing : `behind
           ]);
           expect(await broker.cancel([mine[3] as string, 'unknown'])).toEqual(['done', 'unknown']);
           cancelled.push(mine[3] as string);
-          const request = { queues: ['usual'], limit: 5, lane: 'usual', lowestFirst: false, idle: true } as const;
+          const request = { queues: ['usual'], limit: 5, lane: 'usual', lowestFirst: false, idle: true, hand: 0 } as const;
           const [claim] = (await broker.exchange(worker, [], request)).claims;
           expect(await broker.pulse(worker, ['usual'], [])).toMatchObject({ alive: true, cancelled: [] });
           const jobs = claim?.jobs ?? [];

@@ -26,7 +26,7 @@ afterEach(async () => {
   await space.drop();
 });
 
-const request: ClaimRequest = { queues: ['first', 'second'], limit: 3, lane: 'usual', lowestFirst: false, idle: false };
+const request: ClaimRequest = { queues: ['first', 'second'], limit: 3, lane: 'usual', lowestFirst: false, idle: false, hand: 0 };
 const batch = (queue: string, count: number) =>
   Array.from({ length: count }, (_, index) => ({ id: `${queue}-${index}`, queue, priority: 5, envelope: '{}' }));
 

@@ -183,16 +183,17 @@ export class PostgresBroker implements Broker {
       byClaim[job.claim] ??= {};
       (byClaim[job.claim] as Record<string, string>)[job.position] = value;
     }
-    const [row] = await this.connection.query<{ alive: boolean; cancelled: string | null; lanes: number; lost: boolean }>(
+    const [row] = await this.connection.query<{ alive: boolean; cancelled: string | null; lanes: number; lost: boolean; held: number }>(
       this.statements.pulse,
       [worker, array(await this.queues.numbers(queues)), progress.length === 0 ? null : JSON.stringify(byClaim)],
     );
-    const { alive, cancelled, lanes, lost } = row as NonNullable<typeof row>;
+    const { alive, cancelled, lanes, lost, held } = row as NonNullable<typeof row>;
     return {
       alive,
       cancelled: askedToStop(cancelled?.split(',') ?? []),
       suspects: suspectLanes(lanes),
       lostWorkers: lost,
+      held,
     };
   }
 

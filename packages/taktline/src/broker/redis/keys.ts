@@ -40,6 +40,16 @@ export class Keys {
     return `${this.queue(name)}:wake`;
   }
 
+  /** Workers that may be handed jobs: worker -> when it said that it has nothing to do, its epoch, how many it can run at once. */
+  get hands(): string {
+    return `taktline:{${this.#namespace}}:hands`;
+  }
+
+  /** The channel of what a worker is handed. */
+  hand(worker: string): string {
+    return `${this.hands}:${worker}`;
+  }
+
   /** The version of all this. */
   get layout(): string {
     return `taktline:{${this.#namespace}}:layout`;

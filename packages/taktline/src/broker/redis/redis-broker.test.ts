@@ -1,7 +1,7 @@
 /** What is the Redis broker's own: what it refuses, what it keeps, and what it leaves. The contract is in test/conformance. */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { queues } from '../../../test/conformance/subject.ts';
 import { bury, end, ids, job, jobs, named, release, TestWorker } from '../../../test/conformance/test-worker.ts';
 import { eventually } from '../../../test/support/eventually.ts';
@@ -10,7 +10,7 @@ import { OwnRedis } from '../../../test/support/redis/own-redis.ts';
 import { RedisCluster } from '../../../test/support/redis/redis-cluster.ts';
 import { keysOf, removeNamespace } from '../../../test/support/redis/redis-namespace.ts';
 import { hash12, newId, queueMark } from '../../support/ids.ts';
-import type { ClaimedJob } from '../broker.ts';
+import type { Claim, ClaimedJob } from '../broker.ts';
 import { slotOf } from './cluster-nodes.ts';
 import { buckets, Keys } from './keys.ts';
 import { RedisBroker, type RedisBrokerOptions } from './redis-broker.ts';
@@ -253,6 +253,139 @@ describeOnRedis('the Redis broker', (url) => {
     await stop();
   });
 
+  describe('a worker that has nothing to do', () => {
+    /** One that listens, and has asked in vain. */
+    const idle = async (broker: RedisBroker, hand = 5) => {
+      const worker = await TestWorker.join(broker);
+      const heard = { claims: [] as Claim[], jobs: 0 };
+      const listener = {
+        jobs: () => void (heard.jobs += 1),
+        handed: (claim: Claim) => void heard.claims.push(claim),
+        attention: () => undefined,
+      };
+      const stop = await broker.listen(['usual'], listener, worker.id);
+      expect(await worker.claim({ queues: ['usual'], idle: true, hand })).toBeUndefined();
+      heard.jobs = 0;
+      return { worker, heard, stop };
+    };
+    const handedOf = ({ claims }: { readonly claims: readonly Claim[] }) => claims.flatMap((claim) => ids(claim.jobs));
+    const count = async (broker: RedisBroker) =>
+      (await new RedisInspector(broker, namespace).queues()).find(({ name }) => name === 'usual');
+
+    it('is handed what comes, as a claim of its own, and nobody is woken', async () => {
+      const broker = make();
+      const [{ worker, heard }, other] = [await idle(broker), await idle(broker, 0)];
+      await make().enqueue(jobs(3));
+      await eventually(async () => heard.claims.length > 0, 'it is handed the jobs');
+      expect(handedOf(heard)).toEqual(['job-0', 'job-1', 'job-2']);
+      expect(heard.claims[0]).toMatchObject({ lane: 'usual', claimedAt: expect.any(Number) as number });
+      expect(await broker.missing(worker.id, [])).toEqual(heard.claims);
+      expect(await count(broker)).toMatchObject({ ready: 0, running: 3 });
+      await worker.done(...(heard.claims[0]?.jobs ?? []).map((one) => end(one, { result: '1' })));
+      expect((await broker.ended(['job-1']))[0]).toMatchObject({ state: 'succeeded', result: '1' });
+      expect([heard.jobs, other.heard.jobs]).toEqual([0, 0]);
+    });
+
+    it('is handed all or nothing; when more waits than it can run all are woken', async () => {
+      const broker = make();
+      const [one, other] = [await idle(broker, 2), await idle(broker, 0)];
+      await broker.enqueue(jobs(3));
+      await eventually(async () => one.heard.jobs > 0 && other.heard.jobs > 0, 'both are woken');
+      expect(one.heard.claims).toEqual([]);
+      expect(ids(await other.worker.take({ limit: 2 }))).toEqual(['job-0', 'job-1']);
+      expect(ids(await one.worker.takeAll())).toEqual(['job-2']);
+    });
+
+    it('is handed what comes though jobs are scheduled; one that is scheduled wakes all', async () => {
+      const broker = make();
+      await broker.enqueue([job('tomorrow', { countdownMs: 86_400_000 })]);
+      const [one, other] = [await idle(broker), await idle(broker, 0)];
+      await broker.enqueue([job('now')]);
+      await eventually(async () => one.heard.claims.length > 0, 'it is handed the job');
+      await broker.enqueue([job('soon', { countdownMs: 3_600_000 })]);
+      await eventually(async () => other.heard.jobs > 0, 'the other one is woken');
+      expect([handedOf(one.heard), other.heard.jobs]).toEqual([['now'], 1]);
+    });
+
+    it.each<[string, (broker: RedisBroker, it: Awaited<ReturnType<typeof idle>>) => Promise<unknown>]>([
+      ['listens no more', (_, { stop }) => stop()],
+      ['has left', (broker, { worker }) => broker.leave(worker.id)],
+      ['has asked what it misses since', (broker, { worker }) => broker.missing(worker.id, [])],
+      [
+        'has found something itself',
+        async (broker, { worker }) => {
+          await broker.enqueue([job('found', { countdownMs: 100 })]);
+          expect(await worker.claim({ queues: ['usual'], idle: true, hand: 5 })).toBeUndefined();
+          await eventually(async () => (await worker.claim({ queues: ['usual'] })) !== undefined, 'it is due');
+        },
+      ],
+      [
+        'holds something yet',
+        async (broker, { worker }) => {
+          await broker.enqueue([job('found', { countdownMs: 1 })]);
+          await eventually(async () => (await worker.claim({ queues: ['usual'] })) !== undefined, 'it is due');
+          expect(await worker.claim({ queues: ['usual'], idle: true, hand: 5 })).toBeUndefined();
+        },
+      ],
+      [
+        'has taken suspects',
+        async (broker, { worker }) => {
+          await broker.missing(worker.id, []);
+          const other = await TestWorker.join(broker);
+          await other.done(release(await other.claimOfNew('suspect'), 'alone'));
+          expect(await worker.claim({ queues: ['usual'], idle: true, hand: 5 })).toBeUndefined();
+          expect(await worker.claim({ queues: ['usual'], lane: 'alone' })).toBeDefined();
+        },
+      ],
+      [
+        'has said so long ago',
+        async (broker, { worker }) => {
+          const { hands } = broker.keys;
+          await broker.connection.command(hands, ['HSET', hands, worker.id, `${Date.now() - 3_500},0,5`]);
+        },
+      ],
+    ])('is handed nothing when it %s', async (_, change) => {
+      const broker = make();
+      const one = await idle(broker);
+      await change(broker, one);
+      await broker.enqueue([job('it')]);
+      const other = await TestWorker.join(broker);
+      expect(ids(await other.takeAll()).at(-1)).toBe('it');
+      expect(handedOf(one.heard)).toEqual([]);
+    });
+
+    it('keeps what it was handed and did not hear until it is asked about, or taken over', async () => {
+      const broker = make();
+      const { worker } = await idle(broker);
+      await broker.enqueue(jobs(2));
+      expect((await broker.pulse(worker.id, ['usual'], [])).held).toBe(1);
+      const [claim] = await broker.missing(worker.id, []);
+      expect(ids(claim?.jobs ?? [])).toEqual(['job-0', 'job-1']);
+    });
+
+    it('asks what it was handed when its subscription was broken', async () => {
+      const broker = make();
+      const worker = await TestWorker.join(broker);
+      const doubt = vi.fn();
+      await broker.listen(['usual'], { jobs: () => undefined, attention: () => undefined, doubt }, worker.id);
+      const { connection, keys } = broker;
+      const listed = (await connection.command(keys.layout, ['CLIENT', 'LIST', 'TYPE', 'PUBSUB'])) as string;
+      const own = listed.split('\n').find((line) => line.includes(`name=taktline:${namespace}:subscriber`));
+      expect(doubt).not.toHaveBeenCalled();
+      await connection.command(keys.layout, ['CLIENT', 'KILL', 'ID', /id=(\d+)/.exec(own ?? '')?.[1] as string]);
+      await eventually(async () => doubt.mock.calls.length > 0, 'it asks');
+    });
+
+    it('is handed nothing that is large, or not due', async () => {
+      const broker = make();
+      const { worker, heard } = await idle(broker);
+      await broker.enqueue([job('later', { countdownMs: 3_600_000 })]);
+      await broker.enqueue([job('large', { envelope: JSON.stringify('x'.repeat(100_000)) })]);
+      expect(ids(await worker.takeAll())).toEqual(['large']);
+      expect(heard.claims).toEqual([]);
+    });
+  });
+
   it('loses none of the jobs of which a worker wants more than a script can take', async () => {
     const broker = make();
     const inspector = new RedisInspector(broker, namespace);
@@ -425,7 +558,13 @@ describeWithRedisServers('a user of Redis with the rights of docs/redis.md', () 
       await broker.open();
       const inspector = new RedisInspector(broker, 'rights');
       const worker = await TestWorker.join(broker);
-      await (await broker.listen(['usual'], { jobs: () => undefined, attention: () => undefined }))();
+      const heard: Claim[] = [];
+      const listener = { jobs: () => undefined, handed: (claim: Claim) => void heard.push(claim), attention: () => undefined };
+      const stop = await broker.listen(['usual'], listener, worker.id);
+      await worker.claim({ queues: ['usual'], idle: true, hand: 5 });
+      await broker.enqueue([job(newId('usual'))]);
+      await eventually(async () => heard.length > 0, 'it is handed a job');
+      await stop();
       await broker.enqueue([...jobs(20, 'named', named('print', 1)), ...Array.from({ length: 50 }, () => job(newId('usual')))]);
       const [dies, cancelled, ...rest] = await worker.take({ limit: 100, idle: true });
       await broker.cancel([cancelled?.id ?? '', newId('usual')]);

@@ -178,7 +178,9 @@ export class RedisBroker implements Broker {
         unique === undefined ? '' : String(unique.forMs),
       );
     }
-    const reply = (await this.runIn(queue, scripts.enqueue, args)) as readonly number[] | string;
+    const base = this.keys.queue(queue);
+    const keys = this.connection.clustered ? [base] : [base, this.keys.hands];
+    const reply = (await this.connection.run(scripts.enqueue, base, keys, args)) as readonly number[] | string;
     if (typeof reply === 'string') throw new TaktlineError('ID_CONFLICT', 'the job was enqueued again under its id');
     return records.flatMap(({ items }, index) => items.map(() => reply[index] === 1));
   }
@@ -192,9 +194,10 @@ export class RedisBroker implements Broker {
 
   async leave(worker: string): Promise<void> {
     const { workers } = this.keys;
-    await this.connection.run(scripts.depart, workers[0], workers, [worker, '']);
+    await this.connection.run(scripts.depart, workers[0], [...workers, this.keys.hands], [worker, '']);
     const held = await Promise.all((await this.names.all(0)).map((name) => this.runIn(name, scripts.leave, [worker])));
-    if (held.every((count) => count === 0)) await this.connection.run(scripts.depart, workers[0], workers, [worker, '1']);
+    if (held.every((count) => count === 0))
+      await this.connection.run(scripts.depart, workers[0], [...workers, this.keys.hands], [worker, '1']);
     this.#epochs.delete(worker);
   }
 
@@ -213,7 +216,9 @@ export class RedisBroker implements Broker {
     const ask = async (queues: readonly string[], own: typeof settling, limit: number): Promise<boolean> => {
       const names = [...new Set([...queues, ...own.map(({ queue }) => queue)])];
       const numbers = new Map(names.map((name, index) => [name, String(index + 1)]));
-      const keys = names.map((name) => this.keys.queue(name));
+      // Not on a Cluster: no script could see that who is handed jobs of one queue has not got any of another.
+      const hands = !this.connection.clustered && request !== undefined;
+      const keys = [...names.map((name) => this.keys.queue(name)), ...(hands ? [this.keys.hands] : [])];
       const args: Argument[] = [
         worker,
         epoch,
@@ -225,6 +230,7 @@ export class RedisBroker implements Broker {
         String(laneNumber(request?.lane ?? 'usual')),
         request?.lowestFirst === true ? '1' : '',
         request?.idle === true ? '1' : '',
+        hands ? String(request.hand) : '',
         String(own.length),
       ];
       for (const group of own) {
@@ -302,9 +308,10 @@ export class RedisBroker implements Broker {
     const lanes = answers.reduce((bits, [, more]) => bits | more, 0);
     return {
       alive: answers.every(([gone]) => gone === 0),
-      cancelled: answers.flatMap(([, , , ...asked]) => askedToStop(asked)),
+      cancelled: answers.flatMap(([, , , , ...asked]) => askedToStop(asked)),
       suspects: suspectLanes(lanes),
       lostWorkers: answers.some(([, , lost]) => lost === 1),
+      held: answers.reduce((sum, [, , , held]) => sum + held, 0),
     };
   }
 
@@ -337,7 +344,7 @@ export class RedisBroker implements Broker {
       );
       // Not before the last of them is over: who failed asks what it holds, and has to find all of it.
       for (const step of steps) if (step.status === 'rejected') throw step.reason;
-      if (left === 0) await this.connection.run(scripts.depart, workers[0], workers, [id, '1']);
+      if (left === 0) await this.connection.run(scripts.depart, workers[0], [...workers, this.keys.hands], [id, '1']);
     }
     return claims;
   }
@@ -365,14 +372,21 @@ export class RedisBroker implements Broker {
     };
   }
 
-  async listen(queues: readonly string[], listener: WakeListener): Promise<() => Promise<void>> {
+  async listen(queues: readonly string[], listener: WakeListener, worker?: string): Promise<() => Promise<void>> {
     await this.ping();
     const doubt = () => listener.doubt?.();
+    const hand = worker === undefined || this.connection.clustered ? undefined : this.keys.hand(worker);
+    const names = new Map(queues.map((name) => [this.keys.queue(name), name]));
     const stop = await this.connection.subscribe({
-      channels: queues.map((name) => this.keys.channel(name)),
-      message: (_, payload) => (payload.startsWith('w') ? listener.attention(payload.slice(1)) : listener.jobs()),
+      channels: [...queues.map((name) => this.keys.channel(name)), ...(hand === undefined ? [] : [hand])],
+      message: (channel, payload) => {
+        if (channel === hand) listener.handed?.(handed(names, payload));
+        else if (payload.startsWith('w')) listener.attention(payload.slice(1));
+        else listener.jobs();
+      },
       missed: () => listener.jobs(),
     });
+    // Also when the connection that listens was: what it was handed meanwhile it has not heard.
     this.connection.replaced.add(doubt);
     return async () => {
       this.connection.replaced.delete(doubt);
@@ -442,9 +456,15 @@ type ExchangeAnswer = readonly [
   masks: readonly string[],
   claims: readonly (readonly [number: number, id: string, now: string, runs: string, ...raws: string[]])[],
 ];
-type PulseAnswer = readonly [gone: number, lanes: number, lost: number, ...cancels: string[]];
+type PulseAnswer = readonly [gone: number, lanes: number, lost: number, held: number, ...cancels: string[]];
 type TidyAnswer = readonly [more: number, ...holders: string[]];
 type StoredAnswer = readonly [id: string, claim: string, ...raws: string[]];
+
+/** What a worker is handed; see hand() in scripts/prelude.lua. */
+function handed(names: ReadonlyMap<string, string>, payload: string): Claim {
+  const [base, id, at, runs, ...raws] = JSON.parse(payload) as [string, string, string, string, ...string[]];
+  return freshClaim(id, 'usual', names.get(base) as string, at, runs, raws);
+}
 
 export function stateOf(code: string): string {
   return endedStates.get(code) ?? code;

@@ -3,7 +3,7 @@
 -- Stores progress and tells a worker what it should know.
 -- lanes: which suspects wait in its queues (bit 0: by tens, bit 1: alone).
 create function pulse(p_worker bigint, p_queues smallint[], p_progress jsonb,
-  out alive boolean, out cancelled text, out lanes integer, out lost boolean
+  out alive boolean, out cancelled text, out lanes integer, out lost boolean, out held integer
 ) language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$
@@ -15,8 +15,8 @@ begin
     from jsonb_each(p_progress) as n(claim, value) where c.id = n.claim::bigint and c.worker = p_worker;
   end if;
   alive := exists (select 1 from workers w where w.id = p_worker and w.expires_at > 0);
-  select string_agg(c.id || ':' || (c.cancels & c.open)::text, ',') into cancelled
-  from claims c where c.worker = p_worker and c.cancels is not null;
+  select count(*), string_agg(c.id || ':' || (c.cancels & c.open)::text, ',') filter (where c.cancels is not null) into held, cancelled
+  from claims c where c.worker = p_worker;
   select coalesce(bit_or(case when exists (
         select 1 from ready y where y.queue = q and y.rank >= (1::bigint << 60) and y.rank < (2::bigint << 60)) then 1 else 0 end
       | case when exists (select 1 from ready y where y.queue = q and y.rank >= (2::bigint << 60)) then 2 else 0 end), 0)

@@ -1,4 +1,5 @@
--- A worker's lease ends, or it is forgotten. KEYS: leases, descriptions. ARGV: worker, 1 to forget it.
+-- A worker's lease ends, or it is forgotten. KEYS: leases, descriptions, hands. ARGV: worker, 1 to forget it.
+redis.call('HDEL', KEYS[3], ARGV[1])
 if ARGV[2] == '1' then
   redis.call('ZREM', KEYS[1], ARGV[1])
   redis.call('HDEL', KEYS[2], ARGV[1], 'started:' .. ARGV[1])

@@ -1,7 +1,7 @@
 -- Adds records: packs, single jobs, and jobs whose callers gave the ids. Those have been reserved for this queue
 -- (reserve.lua), and adding them is idempotent, so that a crash between the two heals when the job is sent again.
--- KEYS[1]: the queue. ARGV: how to publish, then for each record: key, size, priority, due, expires (see moment()), ids,
--- envelopes, how long a given id stays taken in ms or ''.
+-- KEYS: the queue; the hands (see keys.ts), where jobs may be handed to idle workers. ARGV: how to publish, then for each record: key,
+-- size, priority, due, expires (see moment()), ids, envelopes, how long a given id stays taken in ms or ''.
 -- Reply: for each record 1 when it was added; or 'sent again' when a job of which nobody gave the id was enqueued again under it
 -- meanwhile: then nothing is done.
 local base, now = KEYS[1], clock()
@@ -29,7 +29,7 @@ for i = 2, #ARGV, fields do
   end
 end
 
-local replies = {}
+local replies, later = {}, false
 for i = 2, #ARGV, fields do
   local key, size, priority, given = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), ARGV[i + 7]
   local new = given == '' or not made(key)
@@ -37,6 +37,7 @@ for i = 2, #ARGV, fields do
     local due, expires = moment(ARGV[i + 3], now), moment(ARGV[i + 4], now)
     keep(base, key, record(now, expires, size, priority, '', ARGV[i + 5], ARGV[i + 6]), expires)
     if due then
+      later = true
       redis.call('ZADD', base .. ':due', int(due), key)
     else
       redis.call('ZADD', base .. ':ready', int((10 - priority) * BAND + arrivals(base, size)), key)
@@ -51,5 +52,7 @@ for i = 2, #ARGV, fields do
   end
   replies[#replies + 1] = new and 1 or 0
 end
-wake(base, ARGV[1])
+if KEYS[2] then hand(base, KEYS[2], ARGV[1], now) end
+-- What is left, or has to wait for its time, is for whoever comes first.
+if later or waits(base) > 0 then wake(base, ARGV[1]) end
 return replies

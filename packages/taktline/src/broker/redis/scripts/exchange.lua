@@ -1,9 +1,9 @@
 -- Settles what a worker has finished and claims what it wants next. KEYS: queues, those that are looked through first, in
--- their order.
+-- their order; the hands (see keys.ts), where jobs may be handed to idle workers.
 -- ARGV: worker, epoch, how to publish, queues looked through, limit (0: only whether jobs wait), bytes, 1 if one job may
--- be larger than that, lane, lowest first (1), idle (1), claims settled; then for each of these: number of its queue in
--- KEYS, id, mask of its jobs that are settled, number of runs that ended whole, for each of them {number of the run, state,
--- keep in ms, results, pasts}, and the other jobs as JSON or ''.
+-- be larger than that, lane, lowest first (1), idle (1), jobs that it may be handed while it is idle ('': no hands), claims settled; then
+-- for each of these: number of its queue in KEYS, id, mask of its jobs that are settled, number of runs that ended whole, for each
+-- of them {number of the run, state, keep in ms, results, pasts}, and the other jobs as JSON or ''.
 -- A run is a record of the claim. A bit is accepted only if the claim is still this worker's and the bit is open.
 -- Reply: {now, next due or '', 1 if records were taken though none is claimed, 1 if the bytes set the end, 1 if jobs wait (limit 0),
 -- {mask accepted for each claim}, {claims}}; a claim is {number of its queue, id, now, runs, its records...}.
@@ -18,8 +18,8 @@ local function without(open, mask)
   return table.concat(bits)
 end
 
-local at = 12
-for settled = 1, tonumber(ARGV[11]) do
+local at = 13
+for settled = 1, tonumber(ARGV[12]) do
   local base, id, mask, whole = KEYS[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
   local first = at + 4
   local rest = ARGV[first + 5 * whole]
@@ -158,37 +158,11 @@ local nextDue, takenAny, full = nil, false, false
 local left = limit
 local enough = limit >= 128 and math.floor(limit / 2) or limit
 
-local function claimFrom(number, base, min, max)
-  local got
-  got, left, bytes, full = take(base, min, max, left, enough - (limit - left), bytes, any and not takenAny)
-  if #got == 0 then return end
-  takenAny = true
-  local runs, raws, taken, size, all = {}, {}, {}, 0, 0
-  for _, one in ipairs(got) do
-    all = all + one.it.size
-    if one.it.expires and one.it.expires <= now then
-      finish(base, one.key, one.it.size, 'x', now, HOUR, '', '')
-    else
-      runs[#runs + 1] = one.it.size .. ',' .. int(one.rank) .. ',' .. one.key
-      raws[#raws + 1] = one.it.raw
-      taken[#taken + 1] = one.key
-      size = size + one.it.size
-    end
-  end
-  count(base, 'ready', -all)
-  if size == 0 then return end
-  local id = claimId(base, now)
-  local pairs = {}
-  for i, key in ipairs(taken) do pairs[2 * i - 1] = key; pairs[2 * i] = id end
-  for i = 1, #pairs, 2000 do redis.call('HSET', base .. ':taken', unpack(pairs, i, math.min(i + 1999, #pairs))) end
-  local claim = { worker = worker, lane = lane, at = int(now), size = size, lost = '', open = string.rep('1', size), runs = table.concat(runs, RS) }
-  redis.call('HSET', base .. ':claims', id, writeClaim(claim))
-  redis.call('SADD', base .. ':held:' .. worker, id)
-  redis.call('ZADD', base .. ':holders', int(now), worker)
-  count(base, 'running', size)
-  local reply = { number, id, int(now), claim.runs }
-  for i, raw in ipairs(raws) do reply[4 + i] = raw end
-  claims[#claims + 1] = reply
+local function claimPart(number, base, min, max)
+  local claim, took
+  claim, left, bytes, full, took = claimFrom(base, number, worker, now, lane, min, max, left, enough - (limit - left), bytes, any and not takenAny)
+  takenAny = takenAny or took
+  if claim then claims[#claims + 1] = claim end
 end
 
 local waiting = 0
@@ -203,15 +177,25 @@ for number = 1, looks do
     elseif left > 0 and bytes > 0 and not full then
       if lane == 0 and ARGV[9] == '1' then
         for band = 9, 0, -1 do
-          if left > 0 and bytes > 0 and not full then claimFrom(number, base, int(band * BAND), '(' .. int((band + 1) * BAND)) end
+          if left > 0 and bytes > 0 and not full then claimPart(number, base, int(band * BAND), '(' .. int((band + 1) * BAND)) end
         end
       else
-        claimFrom(number, base, min, max)
+        claimPart(number, base, min, max)
       end
     end
   end
 end
+local hands = ARGV[11] ~= '' and KEYS[#KEYS]
+if hands and takenAny then redis.call('HDEL', hands, worker) end
 if ARGV[10] == '1' and not takenAny and waiting == 0 then
-  for number = 1, looks do redis.call('SADD', KEYS[number] .. ':idle', worker) end
+  local held = 0
+  for number = 1, looks do
+    redis.call('SADD', KEYS[number] .. ':idle', worker)
+    held = held + redis.call('SCARD', KEYS[number] .. ':held:' .. worker)
+  end
+  -- What another exchange has claimed just before, it has to run first.
+  if hands and held == 0 and ARGV[11] ~= '0' and alive(KEYS[1], worker, epoch) then
+    redis.call('HSET', hands, worker, int(now) .. ',' .. epoch .. ',' .. ARGV[11])
+  end
 end
 return { int(now), nextDue and int(nextDue) or '', (takenAny and #claims == 0) and 1 or 0, (full or bytes <= 0) and 1 or 0, waiting, accepted, claims }

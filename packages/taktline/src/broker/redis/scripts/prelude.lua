@@ -332,6 +332,63 @@ local function take(base, min, max, limit, enough, bytes, any)
   return taken, left, bytes, stop
 end
 
+-- Claims jobs for a worker from a part of a queue; see take(). Gives the claim, {name, id, now, runs, its records...} with what the
+-- caller names the queue, or false; then how many jobs and bytes are left of what was wanted, whether the bytes set the end, and
+-- whether records were taken.
+local function claimFrom(base, name, worker, now, lane, min, max, limit, enough, bytes, any)
+  local got, left, rest, full = take(base, min, max, limit, enough, bytes, any)
+  if #got == 0 then return false, left, rest, full, false end
+  local runs, raws, taken, size, all = {}, {}, {}, 0, 0
+  for _, one in ipairs(got) do
+    all = all + one.it.size
+    if one.it.expires and one.it.expires <= now then
+      finish(base, one.key, one.it.size, 'x', now, HOUR, '', '')
+    else
+      runs[#runs + 1] = one.it.size .. ',' .. int(one.rank) .. ',' .. one.key
+      raws[#raws + 1] = one.it.raw
+      taken[#taken + 1] = one.key
+      size = size + one.it.size
+    end
+  end
+  count(base, 'ready', -all)
+  if size == 0 then return false, left, rest, full, true end
+  local id = claimId(base, now)
+  local pairs = {}
+  for i, key in ipairs(taken) do pairs[2 * i - 1] = key; pairs[2 * i] = id end
+  for i = 1, #pairs, 2000 do redis.call('HSET', base .. ':taken', unpack(pairs, i, math.min(i + 1999, #pairs))) end
+  local claim = { worker = worker, lane = lane, at = int(now), size = size, lost = '', open = string.rep('1', size), runs = table.concat(runs, RS) }
+  redis.call('HSET', base .. ':claims', id, writeClaim(claim))
+  redis.call('SADD', base .. ':held:' .. worker, id)
+  redis.call('ZADD', base .. ':holders', int(now), worker)
+  count(base, 'running', size)
+  return { name, id, int(now), claim.runs, unpack(raws) }, left, rest, full, true
+end
+
+-- How many jobs wait, suspects too.
+local function waits(base)
+  return tonumber(redis.call('HGET', base .. ':meta', 'ready')) or 0
+end
+
+-- Hands what waits in a queue to a worker that has nothing to do, with the wake-up, so that it need not ask: when that is no more
+-- than it can run at once, and small. Only to one that has said so within three seconds and listens yet: one that was killed or
+-- frozen since would keep the jobs.
+local function hand(base, hands, publish, now)
+  for _, worker in ipairs(redis.call('SRANDMEMBER', base .. ':idle', 3)) do
+    local at, epoch, slots = string.match(redis.call('HGET', hands, worker) or '', '^(%d+),(%d+),(%d+)$')
+    local channel = hands .. ':' .. worker
+    if at and tonumber(at) > now - 3000 and waits(base) <= tonumber(slots) and alive(base, worker, tonumber(epoch))
+        and redis.call('PUBSUB', 'NUMSUB', channel)[2] > 0 then
+      local claim = claimFrom(base, base, worker, now, 0, '-inf', '(' .. int(LANE), tonumber(slots), tonumber(slots), 65536, false)
+      if claim then
+        redis.call('SREM', base .. ':idle', worker)
+        redis.call('HDEL', hands, worker)
+        redis.call(publish, channel, cjson.encode(claim))
+      end
+      return
+    end
+  end
+end
+
 -- Notes that a worker is in touch, and gives the silences before: {how long, until when} of those that matter yet, the
 -- longest first. After an outage everybody gets a lease of time to come back: a lease is renewed each third of it, so that a
 -- silence of two thirds can have ended it.

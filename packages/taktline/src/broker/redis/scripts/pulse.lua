@@ -2,7 +2,7 @@
 -- them leases and descriptions where they are asked about.
 -- ARGV: worker, how many queues, then for each claim with progress: number of its queue, id, {place: value} as JSON.
 -- Reply: {1 if it was taken for dead, bits of suspects that wait (1: by tens, 2: alone), 1 if the lease of another worker has
--- run out, cancellations as "claim:bits"...}.
+-- run out, claims that the worker holds, cancellations as "claim:bits"...}.
 local worker, queues = ARGV[1], tonumber(ARGV[2])
 for i = 3, #ARGV, 3 do
   local base, id = KEYS[tonumber(ARGV[i])], ARGV[i + 1]
@@ -14,11 +14,12 @@ for i = 3, #ARGV, 3 do
     redis.call('HSET', base .. ':progress', id, cjson.encode(all))
   end
 end
-local gone, lanes, cancels = 0, 0, {}
+local gone, lanes, held, cancels = 0, 0, 0, {}
 for number = 1, queues do
   local base = KEYS[number]
   local mark = redis.call('ZSCORE', base .. ':marks', worker)
   if mark and tonumber(mark) >= GONE then gone = 1 end
+  held = held + redis.call('SCARD', base .. ':held:' .. worker)
   local last = redis.call('ZRANGE', base .. ':ready', -1, -1, 'WITHSCORES')
   if #last > 0 and tonumber(last[2]) >= LANE then
     if redis.call('ZCOUNT', base .. ':ready', int(LANE), '(' .. int(2 * LANE)) > 0 then lanes = lanes % 2 == 0 and lanes + 1 or lanes end
@@ -39,4 +40,4 @@ if #KEYS > queues then
   if not leased(leases, worker) then gone = 1 end
   if #lostWorkers(leases, descriptions, worker, 1) > 0 then lost = 1 end
 end
-return { gone, lanes, lost, unpack(cancels) }
+return { gone, lanes, lost, held, unpack(cancels) }
