@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url';
 const script = fileURLToPath(new URL('./child.mjs', import.meta.url));
 const running = new Set();
 
+/** What a process that has ended leaves behind may hold its output open; it is waited for so long. */
+const outputMs = 2_000;
+
 /** @throws Error with the reason, when the child fails, dies or is too late */
 export function runChild(node, order, { limitMs, execArgv = [] }) {
   return new Promise((resolve, reject) => {
@@ -22,13 +25,22 @@ export function runChild(node, order, { limitMs, execArgv = [] }) {
     child.on('message', (message) => {
       reply = message;
     });
-    child.on('close', (code, signal) => {
+    child.on('exit', (code, signal) => {
       clearTimeout(timer);
       running.delete(child);
+      const late = setTimeout(() => over(code, signal), outputMs);
+      child.once('close', () => {
+        clearTimeout(late);
+        over(code, signal);
+      });
+    });
+    const over = (code, signal) => {
+      child.stdout.destroy();
+      child.stderr.destroy();
       if (reply?.error !== undefined) reject(new Error(`${reply.error}\n${said}`));
       else if (reply === undefined) reject(new Error(`the process ended with ${signal ?? code} before it was done: ${said}`));
       else resolve(reply.result);
-    });
+    };
     child.send(order);
   });
 }

@@ -52,9 +52,12 @@ class Reporter:
                 self.send({"starts": starts})
 
     def watch(self):
-        while self.channel.recv(1024):
-            pass
-        os._exit(0)
+        try:
+            while self.channel.recv(1024):
+                pass
+        finally:
+            # Also when the connection is reset, since starts were on their way.
+            os._exit(0)
 
 
 reporters = {}
