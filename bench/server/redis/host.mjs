@@ -81,7 +81,7 @@ async function answers({ server }, port, isOver) {
     try {
       await client.connect();
       const about = await client.info();
-      if (about.includes(`process_id:${server.pid}\r`) && about.includes('loading:0')) return true;
+      if (about.includes(`process_id:${server.pid}\r`) && about.includes('\nloading:0\r')) return true;
     } catch {
       // Not yet.
     } finally {
