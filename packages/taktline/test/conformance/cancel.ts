@@ -113,7 +113,7 @@ export function cancelling(subject: Subject): void {
         await worker.done(...taken.map((job) => end(job, { state: 'cancelled' })));
         expect(await two.broker.states([id])).toEqual(['cancelled']);
       }
-      expect(Math.min(outcomes.done, outcomes.asked)).toBeGreaterThan(0);
+      expect(Math.min(outcomes.done, outcomes.asked)).toBeGreaterThan(5);
     });
 
     it('a cancel never misses a job that is moved about meanwhile', async () => {
