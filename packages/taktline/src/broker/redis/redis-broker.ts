@@ -178,9 +178,7 @@ export class RedisBroker implements Broker {
         unique === undefined ? '' : String(unique.forMs),
       );
     }
-    const base = this.keys.queue(queue);
-    const keys = this.connection.clustered ? [base] : [base, this.keys.hands];
-    const reply = (await this.connection.run(scripts.enqueue, base, keys, args)) as readonly number[] | string;
+    const reply = (await this.runIn(queue, scripts.enqueue, args, this.#hands)) as readonly number[] | string;
     if (typeof reply === 'string') throw new TaktlineError('ID_CONFLICT', 'the job was enqueued again under its id');
     return records.flatMap(({ items }, index) => items.map(() => reply[index] === 1));
   }
@@ -193,12 +191,16 @@ export class RedisBroker implements Broker {
   }
 
   async leave(worker: string): Promise<void> {
-    const { workers } = this.keys;
-    await this.connection.run(scripts.depart, workers[0], [...workers, this.keys.hands], [worker, '']);
+    await this.#depart(worker, '');
     const held = await Promise.all((await this.names.all(0)).map((name) => this.runIn(name, scripts.leave, [worker])));
-    if (held.every((count) => count === 0))
-      await this.connection.run(scripts.depart, workers[0], [...workers, this.keys.hands], [worker, '1']);
+    if (held.every((count) => count === 0)) await this.#depart(worker, '1');
     this.#epochs.delete(worker);
+  }
+
+  /** @param forget `1` when it holds nothing any more */
+  async #depart(worker: string, forget: '' | '1'): Promise<void> {
+    const { workers, hands } = this.keys;
+    await this.connection.run(scripts.depart, workers[0], [...workers, hands], [worker, forget]);
   }
 
   async exchange(worker: string, settlements: readonly Settlement[], request: ClaimRequest | undefined): Promise<ExchangeReply> {
@@ -216,9 +218,8 @@ export class RedisBroker implements Broker {
     const ask = async (queues: readonly string[], own: typeof settling, limit: number): Promise<boolean> => {
       const names = [...new Set([...queues, ...own.map(({ queue }) => queue)])];
       const numbers = new Map(names.map((name, index) => [name, String(index + 1)]));
-      // Not on a Cluster: no script could see that who is handed jobs of one queue has not got any of another.
-      const hands = !this.connection.clustered && request !== undefined;
-      const keys = [...names.map((name) => this.keys.queue(name)), ...(hands ? [this.keys.hands] : [])];
+      const hands = request === undefined ? [] : this.#hands;
+      const keys = [...names.map((name) => this.keys.queue(name)), ...hands];
       const args: Argument[] = [
         worker,
         epoch,
@@ -230,7 +231,7 @@ export class RedisBroker implements Broker {
         String(laneNumber(request?.lane ?? 'usual')),
         request?.lowestFirst === true ? '1' : '',
         request?.idle === true ? '1' : '',
-        hands ? String(request.hand) : '',
+        hands.length > 0 ? String(request?.hand) : '',
         String(own.length),
       ];
       for (const group of own) {
@@ -344,7 +345,7 @@ export class RedisBroker implements Broker {
       );
       // Not before the last of them is over: who failed asks what it holds, and has to find all of it.
       for (const step of steps) if (step.status === 'rejected') throw step.reason;
-      if (left === 0) await this.connection.run(scripts.depart, workers[0], [...workers, this.keys.hands], [id, '1']);
+      if (left === 0) await this.#depart(id, '1');
     }
     return claims;
   }
@@ -375,7 +376,7 @@ export class RedisBroker implements Broker {
   async listen(queues: readonly string[], listener: WakeListener, worker?: string): Promise<() => Promise<void>> {
     await this.ping();
     const doubt = () => listener.doubt?.();
-    const hand = worker === undefined || this.connection.clustered ? undefined : this.keys.hand(worker);
+    const hand = worker === undefined || this.#hands.length === 0 ? undefined : this.keys.hand(worker);
     const names = new Map(queues.map((name) => [this.keys.queue(name), name]));
     const stop = await this.connection.subscribe({
       channels: [...queues.map((name) => this.keys.channel(name)), ...(hand === undefined ? [] : [hand])],
@@ -435,10 +436,18 @@ export class RedisBroker implements Broker {
     return this.connection.close();
   }
 
-  /** Runs a script on one queue. */
-  runIn(queue: string, script: Script, args: readonly Argument[]): Promise<Reply> {
+  /** Runs a script on one queue. @param also other keys that it is given */
+  runIn(queue: string, script: Script, args: readonly Argument[], also: readonly string[] = []): Promise<Reply> {
     const base = this.keys.queue(queue);
-    return this.connection.run(script, base, [base], args);
+    return this.connection.run(script, base, [base, ...also], args);
+  }
+
+  /**
+   * The key of the hands, for scripts that hand jobs over. Not on a Cluster: no script could see there that who is handed jobs of
+   * one queue has not got any of another.
+   */
+  get #hands(): readonly string[] {
+    return this.connection.clustered ? [] : [this.keys.hands];
   }
 
   /** The command by which scripts wake workers. */
