@@ -1,7 +1,12 @@
 /** The public face of the engine. */
-export { App, createApp, type ResultOf, type Task } from './app/app.ts';
-export type { DeadLetterPage, DeadLetterQuery, DeadLetterView, Inspection, JobView } from './app/inspection.ts';
+export { App, attachApp, createApp, type ResultOf, type Task } from './app/app.ts';
+export type { CatalogueEntry } from './app/catalogue.ts';
+export type { HistoryField, HistoryQuery, HistoryRow, Percentiles } from './app/history.ts';
+export type { DeadLetterPage, DeadLetterQuery, Inspection } from './app/inspection.ts';
+export type { DeadLetterView, JobView } from './app/job-views.ts';
+export type { AskOptions, RemoteControl, WorkerAnswer } from './app/remote-control.ts';
 export type { AppOptions, WorkerOptions } from './app/settings.ts';
+export type { Reason } from './app/why.ts';
 export type { CancelReply, QueueDeclaration } from './broker/broker.ts';
 export type { Finding, QueueCounts, WorkerRecord } from './broker/inspector.ts';
 export type { EnqueueManyOptions, EnqueueOneOptions, EnqueueOptions } from './client/client.ts';
@@ -15,4 +20,7 @@ export { type Discard, discard, type Outcome, PermanentError, type RetryLater, r
 export type { Backoff, RetryOptions } from './task/retry-policy.ts';
 export type { InputSchema, TaskContext, TaskOptions } from './task/task.ts';
 export { ShutdownSignal } from './worker/context.ts';
+export type { ControlAnswer, ControlRequest, ControlVerb, HeldJob, HeldJobs, WorkerStats } from './worker/control.ts';
+export type { WorkerEvent } from './worker/event-feed.ts';
+export type { PoolStats } from './worker/pools/pool.ts';
 export type { Worker } from './worker/worker.ts';

@@ -2,28 +2,24 @@
  * The composition root and the public face: an app knows its queues and tasks, and opens its broker when it is first
  * needed. One app a process is usual; several are fine.
  */
-import { hostname } from 'node:os';
 import type { CancelReply, QueueDeclaration } from '../broker/broker.ts';
 import { type OpenedBroker, openBroker } from '../broker/open-broker.ts';
 import { Client, type EnqueueManyOptions, type EnqueueOneOptions } from '../client/client.ts';
 import type { JobHandle } from '../client/handle.ts';
-import { toMs } from '../support/durations.ts';
 import type { Logger } from '../support/logger.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import type { Outcome } from '../task/outcome.ts';
 import { TaskRegistry } from '../task/registry.ts';
 import { defineTask, type InputOf, type InputSchema, type TaskDefinition, type TaskOptions } from '../task/task.ts';
+import type { ChildSettings } from '../worker/pools/child-messages.ts';
+import { ChildRunner } from '../worker/pools/child-runner.ts';
 import { Worker } from '../worker/worker.ts';
+import { Catalogue } from './catalogue.ts';
+import { setUp, tearDown } from './hooks.ts';
 import { Inspection } from './inspection.ts';
-import {
-  type AppOptions,
-  type AppSettings,
-  type AttachOptions,
-  appSettings,
-  attachSettings,
-  defaults,
-  type WorkerOptions,
-} from './settings.ts';
+import { RemoteControl } from './remote-control.ts';
+import { type AppOptions, type AppSettings, type AttachOptions, appSettings, attachSettings, type WorkerOptions } from './settings.ts';
+import { workerSettings } from './worker-settings.ts';
 
 /** What a handle's result is: what `run` returns, as JSON gives it back, without the outcomes that are no results. */
 export type ResultOf<Returned> = Exclude<Awaited<Returned>, Outcome>;
@@ -50,6 +46,9 @@ export class App {
   readonly #workers = new Set<Worker>();
   /** Queues, workers, jobs and dead letters, for people. */
   readonly inspector: Inspection;
+  /** Asks and changes workers, wherever they run; pauses queues. */
+  readonly control: RemoteControl;
+  readonly #catalogue: Catalogue;
   #opening: Promise<OpenedBroker> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -58,10 +57,13 @@ export class App {
     this.#settings = settings;
     this.#client = new Client({
       broker: async () => (await this.#open()).broker,
-      queues: new Set(this.#settings.queues.map((queue) => queue.name)),
+      queues: settings.create ? new Set(settings.queues.map((queue) => queue.name)) : undefined,
       payloadLimit: this.#settings.payloadLimit,
     });
-    this.inspector = new Inspection(async () => (await this.#open()).inspector, this.#tasks);
+    const inspector = async () => (await this.#open()).inspector;
+    this.#catalogue = new Catalogue(inspector, this.#tasks);
+    this.inspector = new Inspection(inspector, this.#catalogue);
+    this.control = new RemoteControl(inspector);
   }
 
   get logger(): Logger {
@@ -97,17 +99,17 @@ export class App {
   }
 
   /**
-   * Enqueues by the task's name, for callers that have it as data.
+   * Enqueues by the task's name, for callers that have it as data. A task that this app does not define is taken from the
+   * catalogue, as workers have described it.
    *
    * @throws TaktlineError `UNKNOWN_TASK`
    */
   async call(name: string, input: unknown, options: EnqueueOneOptions = {}): Promise<JobHandle<unknown>> {
-    const definition = this.#tasks.find(name);
+    const definition = (await this.#catalogue.finder([name]))(name);
     if (definition === undefined) {
-      throw new TaktlineError(
-        'UNKNOWN_TASK',
-        `no task is named ${JSON.stringify(name.slice(0, 200))}; this app has ${this.taskNames.join(', ') || 'none'}`,
-      );
+      const described = (await this.#catalogue.list()).map((entry) => entry.name);
+      const known = [...new Set([...this.taskNames, ...described])].join(', ') || 'none';
+      throw new TaktlineError('UNKNOWN_TASK', `no task is named ${JSON.stringify(name.slice(0, 200))}; there are ${known}`);
     }
     return this.#client.enqueue(definition, input, options);
   }
@@ -122,43 +124,33 @@ export class App {
     return this.#client.cancel(ids);
   }
 
-  /** A worker of this process, not started yet. */
+  /** A worker of this process, not started yet. @throws TaktlineError `INVALID_OPTION` or `UNKNOWN_QUEUE` */
   worker(options: WorkerOptions = {}): Worker {
-    const known = new Map(this.#settings.queues.map((queue) => [queue.name, queue]));
-    const queues = (options.queues ?? [...known.keys()]).map((name) => {
-      const queue = known.get(name);
-      if (queue === undefined)
-        throw new TaktlineError(
-          'UNKNOWN_QUEUE',
-          `queue ${JSON.stringify(name)} is not declared; declared are ${[...known.keys()].join(', ')}`,
-        );
-      return queue;
+    const { hooks, logger } = this.#settings;
+    const settings = workerSettings(options, this.#settings, this.#tasks);
+    // With the inline pool tasks run here too.
+    const inline = settings.pool.kind === 'inline';
+    const worker = new Worker(settings, {
+      broker: async () => (await this.#open()).broker,
+      tasks: this.#tasks,
+      logger,
+      setUp: () => setUp(hooks, inline ? ['workerStart', 'childStart'] : ['workerStart']),
+      tearDown: () => tearDown(hooks, inline ? ['childStop', 'workerStop'] : ['workerStop'], logger),
+      shutDown: options.shutDown ?? ((now) => void worker.stop({ now })),
     });
-    if (queues.length === 0) throw new TaktlineError('INVALID_OPTION', 'a worker needs at least one queue');
-    const concurrency = options.concurrency ?? defaults.concurrency;
-    if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000) {
-      throw new TaktlineError('INVALID_OPTION', `concurrency is ${concurrency}: expected a whole number from 1 to 10000`);
-    }
-    const leaseMs = toMs(options.lease ?? defaults.leaseMs, 'lease');
-    if (leaseMs < 1_000) throw new TaktlineError('INVALID_OPTION', `lease is ${leaseMs} ms: expected at least 1 s`);
-    const pollMs = toMs(options.pollInterval ?? defaults.pollMs, 'pollInterval');
-    if (pollMs < 10) throw new TaktlineError('INVALID_OPTION', `pollInterval is ${pollMs} ms: expected at least 10 ms`);
-    const worker = new Worker(
-      {
-        name: (options.name ?? defaults.workerName).replaceAll('%h', hostname()).slice(0, 200),
-        queues,
-        concurrency,
-        leaseMs,
-        pollMs,
-        shutdownGraceMs: toMs(options.shutdownGrace ?? defaults.shutdownGraceMs, 'shutdownGrace'),
-        unknownTaskGraceMs: toMs(options.unknownTaskGrace ?? defaults.unknownTaskGraceMs, 'unknownTaskGrace'),
-        ageing: options.ageing ?? true,
-        payloadLimit: this.#settings.payloadLimit,
-      },
-      { broker: async () => (await this.#open()).broker, tasks: this.#tasks, logger: this.#settings.logger },
-    );
     this.#workers.add(worker);
     return worker;
+  }
+
+  /** What runs in a child process of a worker's pool. Called there, by app/pool-child.ts. @throws TaktlineError `HOOK_FAILED` */
+  async poolChild(settings: ChildSettings): Promise<ChildRunner> {
+    const { hooks, logger, payloadLimit } = this.#settings;
+    await setUp(hooks, ['childStart']);
+    const stopped = async (): Promise<void> => {
+      await tearDown(hooks, ['childStop'], logger);
+      await this.close();
+    };
+    return new ChildRunner({ settings, tasks: this.#tasks, logger, payloadLimit, stopped });
   }
 
   /** Opens the broker if need be, and waits for one answer of it. */
@@ -227,7 +219,8 @@ export function createApp(options: AppOptions): App {
 
 /**
  * An app without queues and tasks, for looking after what others keep in a broker: its queues, workers, jobs and dead
- * letters. It creates and upgrades nothing there, and shows no job's input, since it knows no task's schema.
+ * letters. It creates and upgrades nothing there. Of a task it knows what workers have described: what to mask in an input,
+ * and what an input that is enqueued has to look like.
  *
  * @throws TaktlineError `INVALID_OPTION` or `BROKER_URL`; connecting comes later, with the first use
  */

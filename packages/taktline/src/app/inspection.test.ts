@@ -6,6 +6,7 @@ import { watched } from '../../test/support/watched.ts';
 import type { Inspector } from '../broker/inspector.ts';
 import { type OpenedBroker, openBroker } from '../broker/open-broker.ts';
 import { TaskRegistry } from '../task/registry.ts';
+import { Catalogue } from './catalogue.ts';
 import { Inspection } from './inspection.ts';
 
 let space: TestNamespace;
@@ -20,7 +21,10 @@ afterEach(async () => {
   await space.drop();
 });
 
-const inspecting = (verbs: Partial<Inspector> = {}) => new Inspection(async () => watched(opened.inspector, verbs), new TaskRegistry());
+const inspecting = (verbs: Partial<Inspector> = {}) => {
+  const inspector = async () => watched(opened.inspector, verbs);
+  return new Inspection(inspector, new Catalogue(inspector, new TaskRegistry()));
+};
 
 /** Dead letters that died a minute ago, one a millisecond. */
 async function dead(count: number): Promise<void> {

@@ -1,54 +1,16 @@
 /**
  * What a person may see of an app: queues, workers, jobs and dead letters, with sensitive fields masked by the tasks'
- * schemas. The input of a task that this app does not define is masked whole.
+ * schemas, or by what workers have described of them. The input of a task that nobody describes is masked whole.
  */
 import type { DeadLetterFilter, Finding, Inspector, QueueCounts, StoredDeadLetter, StoredJob, WorkerRecord } from '../broker/inspector.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
-import { decodeEnvelope, type Envelope } from '../task/codec.ts';
-import { type AttemptRecord, decodePast, type JobState } from '../task/job.ts';
-import type { TaskRegistry } from '../task/registry.ts';
-import { allSensitive } from '../task/sensitive.ts';
-
-/** A job as a person may see it. Times are ISO 8601. */
-export interface JobView {
-  readonly id: string;
-  readonly state: JobState;
-  /** Undefined once only the result is kept. */
-  readonly task: string | undefined;
-  readonly queue: string;
-  readonly priority: number | undefined;
-  readonly enqueuedAt: string;
-  readonly dueAt: string | undefined;
-  readonly expiresAt: string | undefined;
-  readonly startedAt: string | undefined;
-  readonly finishedAt: string | undefined;
-  readonly worker: string | undefined;
-  readonly cancelAsked: boolean;
-  /** With sensitive fields masked. */
-  readonly input: unknown;
-  readonly headers: Readonly<Record<string, string>> | undefined;
-  readonly progress: unknown;
-  readonly result: unknown;
-  readonly failures: number;
-  readonly deferrals: number;
-  readonly losses: number;
-  readonly redrives: number;
-  readonly attempts: readonly AttemptRecord[];
-}
-
-/** A failed job that is kept for a person. */
-export interface DeadLetterView {
-  readonly id: string;
-  readonly task: string;
-  readonly queue: string;
-  readonly code: string;
-  readonly message: string;
-  readonly enqueuedAt: string;
-  readonly diedAt: string;
-  readonly input: unknown;
-  readonly redrives: number;
-  readonly attempts: readonly AttemptRecord[];
-}
+import { taskNameOf } from '../task/codec.ts';
+import type { WorkerEvent } from '../worker/event-feed.ts';
+import type { Catalogue, CatalogueEntry } from './catalogue.ts';
+import { type HistoryQuery, type HistoryRow, readHistory } from './history.ts';
+import { type DeadLetterView, type FindTask, type JobView, letterOf, viewOf } from './job-views.ts';
+import { livingWorkers } from './visit.ts';
+import { type Reason, whyNot } from './why.ts';
 
 export interface DeadLetterQuery {
   readonly ids?: readonly string[];
@@ -73,13 +35,13 @@ const largestPage = 1_000;
 
 export class Inspection {
   readonly #inspector: () => Promise<Inspector>;
-  readonly #tasks: TaskRegistry;
+  readonly #catalogue: Catalogue;
   readonly deadLetters: DeadLetters;
 
-  constructor(inspector: () => Promise<Inspector>, tasks: TaskRegistry) {
+  constructor(inspector: () => Promise<Inspector>, catalogue: Catalogue) {
     this.#inspector = inspector;
-    this.#tasks = tasks;
-    this.deadLetters = new DeadLetters(inspector, tasks);
+    this.#catalogue = catalogue;
+    this.deadLetters = new DeadLetters(inspector, catalogue);
   }
 
   /** The queues with their counts, highest priority first. */
@@ -94,7 +56,7 @@ export class Inspection {
   /** Undefined when nothing is known of the id. */
   async job(id: string): Promise<JobView | undefined> {
     const stored = await (await this.#inspector()).job(id);
-    return stored === undefined ? undefined : viewOf(stored, this.#tasks);
+    return stored === undefined ? undefined : viewOf(stored, await findTasks(this.#catalogue, [stored]));
   }
 
   /** @param options.limit 1 to 1000, default 100 */
@@ -104,13 +66,56 @@ export class Inspection {
   ): Promise<readonly JobView[]> {
     const { limit = 100, ...rest } = options;
     const stored = await (await this.#inspector()).jobs(state, { ...rest, limit: checkLimit(limit) });
-    return stored.map((job) => viewOf(job, this.#tasks));
+    const find = await findTasks(this.#catalogue, stored);
+    return stored.map((job) => viewOf(job, find));
   }
 
   /** Removes every waiting job of a queue, a thousand at a time; returns how many went. */
   async purge(queue: string, options: StepOptions = {}): Promise<number> {
     const inspector = await this.#inspector();
     return steps(options, () => inspector.purge(queue, stepSize));
+  }
+
+  /** Why a job is not running: the first thing that stands in its way. Undefined when nothing is known of the id. */
+  async why(id: string): Promise<Reason | undefined> {
+    const inspector = await this.#inspector();
+    const job = await inspector.job(id);
+    if (job === undefined) return undefined;
+    const [queues, workers, place] = await Promise.all([
+      inspector.queues(),
+      inspector.workers(),
+      job.state === 'queued' ? inspector.place(id) : undefined,
+    ]);
+    return whyNot({
+      job,
+      task: job.envelope === undefined ? undefined : taskNameOf(job.envelope),
+      queue: queues.find(({ name }) => name === job.queue),
+      workers: livingWorkers(workers),
+      place,
+      now: Date.now(),
+    });
+  }
+
+  /** What came of jobs in the last hours, with rates and percentiles; counted by the workers. */
+  async history(query: HistoryQuery = {}): Promise<readonly HistoryRow[]> {
+    return readHistory(await this.#inspector(), Date.now(), query);
+  }
+
+  /** The tasks that workers have described in the last 30 days, sorted by name. */
+  catalogue(): Promise<readonly CatalogueEntry[]> {
+    return this.#catalogue.list();
+  }
+
+  /**
+   * Tells what happens in the workers from now on, as well as it can: events are not kept. Workers begin to tell within
+   * about a second, and stop some seconds after nobody listens any more.
+   *
+   * @returns a function that ends it
+   */
+  async watch(listener: (event: WorkerEvent) => void): Promise<() => Promise<void>> {
+    return (await this.#inspector()).watch((text) => {
+      for (const event of eventsOf(text)) listener(event);
+    });
   }
 
   /** Version, clock, schema and settings of the broker, with advice. */
@@ -121,18 +126,19 @@ export class Inspection {
 
 export class DeadLetters {
   readonly #inspector: () => Promise<Inspector>;
-  readonly #tasks: TaskRegistry;
+  readonly #catalogue: Catalogue;
 
-  constructor(inspector: () => Promise<Inspector>, tasks: TaskRegistry) {
+  constructor(inspector: () => Promise<Inspector>, catalogue: Catalogue) {
     this.#inspector = inspector;
-    this.#tasks = tasks;
+    this.#catalogue = catalogue;
   }
 
   /** Newest first. @param query.limit 1 to 1000, default 100 */
   async list(query: DeadLetterQuery & { readonly limit?: number; readonly cursor?: string } = {}): Promise<DeadLetterPage> {
     const { limit = 100, cursor, ...filter } = query;
     const page = await (await this.#inspector()).deadLetters(filterOf(filter), checkLimit(limit), cursor);
-    return { items: page.items.map((letter) => letterOf(letter, this.#tasks)), cursor: page.cursor };
+    const find = await findTasks(this.#catalogue, page.items);
+    return { items: page.items.map((letter) => letterOf(letter, find)), cursor: page.cursor };
   }
 
   async show(id: string): Promise<DeadLetterView | undefined> {
@@ -183,69 +189,19 @@ function checkLimit(limit: number): number {
   return limit;
 }
 
-function read(envelope: string | undefined, tasks: TaskRegistry): { readonly envelope: Envelope | undefined; readonly input: unknown } {
-  if (envelope === undefined) return { envelope: undefined, input: undefined };
+/** Tasks of these jobs, by their names. */
+function findTasks(catalogue: Catalogue, jobs: readonly Pick<StoredJob | StoredDeadLetter, 'envelope'>[]): Promise<FindTask> {
+  return catalogue.finder(new Set(jobs.flatMap(({ envelope }) => (envelope === undefined ? [] : [taskNameOf(envelope)]))));
+}
+
+/** Anybody who can reach the broker may have told them. */
+function eventsOf(text: string): readonly WorkerEvent[] {
   try {
-    const decoded = decodeEnvelope(envelope);
-    const sensitivity = tasks.find(decoded.task)?.sensitivity ?? allSensitive;
-    return { envelope: decoded, input: sensitivity.masked(decoded.input) };
+    const events: unknown = JSON.parse(text);
+    return Array.isArray(events)
+      ? events.filter((event: Partial<WorkerEvent>) => typeof event?.type === 'string' && typeof event.at === 'number')
+      : [];
   } catch {
-    return { envelope: undefined, input: undefined };
-  }
-}
-
-function viewOf(stored: StoredJob, tasks: TaskRegistry): JobView {
-  const { envelope, input } = read(stored.envelope, tasks);
-  const past = decodePast(stored.past);
-  return {
-    id: stored.id,
-    state: stored.state,
-    task: envelope?.task,
-    queue: stored.queue,
-    priority: stored.priority,
-    enqueuedAt: iso(stored.enqueuedAt) as string,
-    dueAt: iso(stored.dueAt),
-    expiresAt: iso(stored.expiresAt),
-    startedAt: iso(stored.claimedAt),
-    finishedAt: iso(stored.finishedAt),
-    worker: stored.worker,
-    cancelAsked: stored.cancelAsked === true,
-    input,
-    headers: envelope?.headers,
-    progress: stored.progress === undefined ? undefined : parse(stored.progress),
-    result: stored.result === undefined ? undefined : parse(stored.result),
-    failures: past.failures,
-    deferrals: past.deferrals,
-    losses: past.losses,
-    redrives: past.redrives ?? 0,
-    attempts: past.history,
-  };
-}
-
-function letterOf(stored: StoredDeadLetter, tasks: TaskRegistry): DeadLetterView {
-  const past = decodePast(stored.past);
-  return {
-    id: stored.id,
-    task: stored.task,
-    queue: stored.queue,
-    code: stored.code,
-    message: stored.message,
-    enqueuedAt: iso(stored.enqueuedAt) as string,
-    diedAt: iso(stored.diedAt) as string,
-    input: read(stored.envelope, tasks).input,
-    redrives: past.redrives ?? 0,
-    attempts: past.history,
-  };
-}
-
-function iso(ms: number | undefined): string | undefined {
-  return ms === undefined ? undefined : new Date(ms).toISOString();
-}
-
-function parse(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
+    return [];
   }
 }

@@ -88,6 +88,9 @@ it('fills in the defaults', () => {
     leaseMs: 30_000,
     shutdownGraceMs: 25_000,
     pollMs: 2_000,
+    targetWaitMs: 5_000,
+    slots: 1,
+    startTimeoutMs: 30_000,
     unknownTaskGraceMs: 3_600_000,
   });
 });

@@ -7,6 +7,7 @@ import type { QueueDeclaration } from '../broker/broker.ts';
 import { checkBrokerUrl, samePlace } from '../broker/open-broker.ts';
 import { type Duration, toMs } from '../support/durations.ts';
 import { jsonLogger, type Logger, type LogLevel, logLevels } from '../support/logger.ts';
+import type { Size } from '../support/sizes.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import { queueNamePattern } from '../task/names.ts';
 
@@ -29,8 +30,25 @@ export interface AppOptions {
   readonly deadLetterLimit?: number;
   /** Ended jobs, results and all, that a queue keeps at most, on Redis; those whose time ends first go first. Default 1,000,000. */
   readonly endedLimit?: number;
+  /** Called where workers and the tasks' processes begin and end. */
+  readonly hooks?: Hooks;
   /** Default: JSON lines on standard error, from the level in TAKTLINE_LOG_LEVEL or CELERY_LOG_LEVEL (default `info`). */
   readonly logger?: Logger;
+}
+
+/**
+ * Set-up and tear-down. What fails to set up does not start; a tear-down has 5 s, and one that fails is logged. With the
+ * inline pool a worker's process is also the one that runs tasks, and all four are called there.
+ */
+export interface Hooks {
+  /** In a worker's process, before it joins. */
+  readonly workerStart?: () => void | Promise<void>;
+  /** When the worker has left. */
+  readonly workerStop?: () => void | Promise<void>;
+  /** In each process that runs tasks, before the first of them. */
+  readonly childStart?: () => void | Promise<void>;
+  /** When it has nothing to run any more. Not in one that was killed. */
+  readonly childStop?: () => void | Promise<void>;
 }
 
 /** Where to attach to: an app without queues and tasks of its own. */
@@ -44,6 +62,7 @@ export interface AppSettings {
   readonly deadLetterTtlMs: number;
   readonly deadLetterLimit: number;
   readonly endedLimit: number;
+  readonly hooks: Hooks;
   readonly logger: Logger;
   /** Whether the broker's schema is made and upgraded, or only used. */
   readonly create: boolean;
@@ -52,8 +71,28 @@ export interface AppSettings {
 export interface WorkerOptions {
   /** Names of the queues to take jobs from. Default: all of the app's. */
   readonly queues?: readonly string[];
-  /** Jobs that run at once. Default 10. */
+  /**
+   * `inline`: jobs run on this process's event loop. `processes`: in child processes, which can be killed at a hard time limit
+   * and replaced. Default: `processes` when a task of the app declares it, else `inline`.
+   */
+  readonly pool?: 'inline' | 'processes';
+  /** Jobs that run at once, default 10; of a process pool its children, default the number of cores. */
   readonly concurrency?: number;
+  /** Of a process pool: jobs that each child runs at once. Default 1. */
+  readonly slots?: number;
+  /** Of a process pool: the module that exports the app, for the children to load: `import.meta.url` where it is made. */
+  readonly module?: string | URL;
+  /** A child is replaced after about so many jobs. Default: never. */
+  readonly maxTasksPerChild?: number;
+  /** A child is replaced when it uses so much memory, such as `'300mb'`. Default: never. */
+  readonly maxMemoryPerChild?: Size;
+  /**
+   * Of an inline pool, whose only process is this one: told once when one of the two bounds above is reached. Whoever runs the
+   * worker starts another one and stops this; `taktline worker` does so.
+   */
+  readonly usedUp?: () => void;
+  /** Somebody asks from outside that the worker stops (`control shutdown`). Default: `worker.stop({ now })`. */
+  readonly shutDown?: (now: boolean) => void;
   /** For people; `%h` becomes the host's name. Default `worker@%h`. */
   readonly name?: string;
   /** How long a worker that is silent keeps its jobs. Default 30 s, at least 1 s. */
@@ -66,6 +105,11 @@ export interface WorkerOptions {
   readonly unknownTaskGrace?: Duration;
   /** Every 16th claim starts from the lowest priority, so that it moves too. Default true. */
   readonly ageing?: boolean;
+  /**
+   * Lets the size of the pool follow the load, between `min` and `max`: children of a process pool, jobs at once of an inline
+   * one. It starts with `concurrency`, or with `min`. `targetWait` is how long a job should wait at most; default 5 s.
+   */
+  readonly autoscale?: { readonly min: number; readonly max: number; readonly targetWait?: Duration };
 }
 
 export const defaults = {
@@ -79,6 +123,9 @@ export const defaults = {
   leaseMs: 30_000,
   shutdownGraceMs: 25_000,
   pollMs: 2_000,
+  targetWaitMs: 5_000,
+  slots: 1,
+  startTimeoutMs: 30_000,
   unknownTaskGraceMs: 3_600_000,
 } as const;
 
@@ -112,6 +159,7 @@ function shared(options: Omit<AppOptions, 'queues'>, env: Environment): Omit<App
     deadLetterTtlMs: toMs(options.deadLetterTtl ?? defaults.deadLetterTtlMs, 'deadLetterTtl'),
     deadLetterLimit: checkLimit(options.deadLetterLimit ?? defaults.deadLetterLimit, 'deadLetterLimit'),
     endedLimit: checkLimit(options.endedLimit ?? defaults.endedLimit, 'endedLimit'),
+    hooks: options.hooks ?? {},
     logger: options.logger ?? jsonLogger(logLevel(env)),
   };
 }

@@ -5,6 +5,7 @@
  *
  * All times are milliseconds since the Unix epoch by the broker's clock.
  */
+import type { Histogram } from '../support/histogram.ts';
 import type { WaitingState } from '../task/job.ts';
 
 /** A queue that the app declares. */
@@ -71,6 +72,8 @@ export interface ClaimedJob {
   /** The job's past (see task/job.ts), encoded; undefined before its first failure. */
   readonly past: string | undefined;
   readonly enqueuedAt: number;
+  /** Since when it could have run: its enqueue, or its due time when it waited for one (eta, countdown, retry). */
+  readonly readyAt: number;
   /** The broker's own mark of the job's place in its queue; handed back unread. */
   readonly rank: string;
   readonly expiresAt: number | undefined;
@@ -140,6 +143,42 @@ export interface Pulse {
   readonly lostWorkers: boolean;
   /** How many claims of these queues it holds: more than it knows of, when it was handed one and did not hear it. */
   readonly held: number;
+  /** What is asked of this worker, until it has answered. */
+  readonly requests: readonly WorkerRequest[];
+  /** Somebody listens to events now. */
+  readonly watched: boolean;
+}
+
+/** Something that is asked of a worker. It is told with each pulse until the worker has answered, or its time is over. */
+export interface WorkerRequest {
+  readonly id: string;
+  /** JSON, of the asker's making. */
+  readonly body: string;
+}
+
+/** What a worker tells with a pulse. */
+export interface Told {
+  readonly progress?: readonly { readonly job: ClaimedJob; readonly value: string }[];
+  /** What it has counted since; `number` rises by one with each new count, so that one that is told again (its reply was lost) counts once. */
+  readonly counted?: { readonly number: number; readonly counts: readonly JobCount[] };
+}
+
+/** Jobs of one task in one queue that came to the same. */
+export interface JobCount {
+  readonly task: string;
+  readonly queue: string;
+  readonly outcome: string;
+  readonly count: number;
+  readonly waited: Histogram;
+  readonly ran: Histogram;
+}
+
+/** What waits in some queues, as far as a worker needs to know. */
+export interface Backlog {
+  /** Jobs that could run now; counted up to some thousands. */
+  readonly waiting: number;
+  /** How long the one that waits longest has; undefined when none does. */
+  readonly oldestWaitMs: number | undefined;
 }
 
 /** The end of a job, as far as it is kept. */
@@ -185,12 +224,18 @@ export interface Broker {
    * left, settles and claims nothing.
    */
   exchange(worker: string, settlements: readonly Settlement[], claim: ClaimRequest | undefined): Promise<ExchangeReply>;
-  /** Stores progress and asks what the worker should know; about once a second. */
-  pulse(
-    worker: string,
-    queues: readonly string[],
-    progress: readonly { readonly job: ClaimedJob; readonly value: string }[],
-  ): Promise<Pulse>;
+  /** Stores progress and counts, and asks what the worker should know; about once a second. */
+  pulse(worker: string, queues: readonly string[], told: Told): Promise<Pulse>;
+  /** Replaces what the worker said of itself when it joined. */
+  announce(worker: string, info: WorkerDescription['info']): Promise<void>;
+  /** What waits in these queues, those that are paused left out. Costs the same however much waits. */
+  backlog(queues: readonly string[]): Promise<Backlog>;
+  /** Answers a request. The answer can be read as long as the request is there. */
+  answer(worker: string, request: string, body: string): Promise<void>;
+  /** Tells events to those who listen now; nobody keeps them. Texts of at most 7,000 bytes, several in one call. */
+  publish(events: readonly string[]): Promise<void>;
+  /** Enters tasks in the catalogue; the newest description of a name stays, for 30 days. */
+  describe(tasks: readonly { readonly name: string; readonly description: string }[]): Promise<void>;
   /**
    * Claims that this worker holds beside the known ones: those whose reply was lost on the way. An exchange that was called
    * before and has not been answered yet changes nothing more, however late it arrives.

@@ -4,7 +4,7 @@
  */
 import type { JobState } from '../task/job.ts';
 import type { AdoptedJob, AdoptReply } from './adopted-job.ts';
-import type { Lane } from './broker.ts';
+import type { JobCount, Lane } from './broker.ts';
 
 export interface QueueCounts {
   readonly name: string;
@@ -14,8 +14,10 @@ export interface QueueCounts {
   readonly scheduled: number;
   readonly running: number;
   readonly dead: number;
-  /** How long the job at the front of the line has waited since it was enqueued; undefined when none waits. */
+  /** How long the job at the front of the line has waited since it could have run; undefined when none waits. */
   readonly oldestWaitMs: number | undefined;
+  /** No worker takes jobs of it. */
+  readonly paused: boolean;
 }
 
 /** A worker as it announced itself. */
@@ -102,6 +104,21 @@ export interface Inspector {
   discard(filter: DeadLetterFilter, limit: number): Promise<readonly string[]>;
   /** Removes at most `limit` waiting jobs of a queue; returns how many went. */
   purge(queue: string, limit: number): Promise<number>;
+  /** No worker claims jobs of the queue from now on; what runs goes on. @throws TaktlineError `UNKNOWN_QUEUE` */
+  pause(queue: string): Promise<void>;
+  /** @throws TaktlineError `UNKNOWN_QUEUE` */
+  resume(queue: string): Promise<void>;
+  /** Asks workers something, by their ids; they are woken. Returns the id of the request, which is there for so long. */
+  ask(workers: readonly string[], body: string, keepMs: number): Promise<string>;
+  /** The answers so far. */
+  answers(request: string): Promise<readonly { readonly worker: string; readonly body: string }[]>;
+  /** Calls the listener with events from now on; resolves to a function that ends it. While somebody listens, pulses say so. */
+  watch(listener: (event: string) => void): Promise<() => Promise<void>>;
+  /** What was counted in these minutes since the epoch, both included. */
+  counts(fromMinute: number, toMinute: number): Promise<readonly (JobCount & { readonly minute: number })[]>;
+  catalogue(): Promise<readonly { readonly name: string; readonly description: string; readonly describedAt: number }[]>;
+  /** How many jobs are before a waiting one in its queue, and how many wait there; undefined when it does not wait. */
+  place(id: string): Promise<{ readonly before: number; readonly of: number } | undefined>;
   /**
    * Puts jobs of another broker here as they stood there: their times, priority and past, and those that are queued in the
    * order given, behind those that wait here. Some hundred in a call, some MiB. By id, so that a call of unknown outcome may

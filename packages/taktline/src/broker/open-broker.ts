@@ -113,5 +113,10 @@ async function openRedis({ create = true, ...options }: BrokerOptions): Promise<
     await broker.close();
     throw error;
   });
-  return { broker, inspector: new RedisInspector(broker, options.namespace), where: broker.connection.where, close: () => broker.close() };
+  return {
+    broker,
+    inspector: new RedisInspector(broker, options.namespace),
+    where: broker.connection.where,
+    close: () => broker.close(),
+  };
 }

@@ -44,7 +44,7 @@ export function addCall(program: Command): void {
       const id = oneOf(options.id, options.taskId, '--id and --task-id are the same: give one');
       const { countdown, eta, expires, queue, priority } = options;
       const wanted = { countdown, eta, expires, queue, priority, id, headers };
-      process.exitCode = await withApp(command, 'tasks', async ({ app }) => {
+      process.exitCode = await withApp(command, 'broker', async ({ app }) => {
         const given = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined)) as EnqueueOneOptions;
         const handle = await app.call(task, input, given);
         if (options.json === true) printJson({ id: handle.id, task });

@@ -17,10 +17,13 @@ export function addCancel(program: Command): void {
     .command('cancel')
     .description('cancel jobs: those that wait at once, those that run by asking them to stop')
     .argument('<ids...>', 'ids of the jobs')
+    .option('--terminate', 'stop by force those that run: the child process of each is killed, where there is one')
     .option('-j, --json', 'print a JSON document')
-    .action(async (ids: string[], options: JsonOption, command: Command) => {
+    .action(async (ids: string[], options: JsonOption & { readonly terminate?: boolean }, command: Command) => {
       process.exitCode = await withApp(command, 'broker', async ({ app }) => {
         const replies = await app.cancel(ids);
+        const running = ids.filter((_, index) => replies[index] === 'asked');
+        if (options.terminate === true && running.length > 0) await app.control.ask({ verb: 'terminate', ids: running });
         const jobs = ids.map((id, index) => ({ id, reply: replies[index] ?? 'unknown' }));
         if (options.json === true) printJson({ jobs });
         else

@@ -1,7 +1,8 @@
 /** `taktline dlq`: the dead letters, which are failed jobs kept for a person: look at them, put them back, remove them. */
 import type { Command } from 'commander';
 import type { App } from '../app/app.ts';
-import type { DeadLetterQuery, DeadLetterView } from '../app/inspection.ts';
+import type { DeadLetterQuery } from '../app/inspection.ts';
+import type { DeadLetterView } from '../app/job-views.ts';
 import { confirm, mayAsk, Progress } from './confirm.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import { age, duration, type JsonOption, moment, note, pairs, print, printJson, printTable } from './output.ts';

@@ -24,7 +24,7 @@ afterAll(async () => {
 });
 
 it.each([
-  [['call', 'mail.nope'], 'no task is named "mail.nope"; this app has mail.drop, mail.headers, mail.send, mail.slow'],
+  [['call', 'mail.nope'], 'no task is named "mail.nope"; there are mail.drop, mail.headers, mail.send, mail.slow'],
   [['call', 'constructor'], 'no task is named "constructor"'],
   [['call', 'mail.send', '--input', '{"to":5}'], 'the input of task "mail.send" is not valid: to: '],
   [['call', 'mail.send', '--input', '{"to":"a"'], '--input is not JSON'],
@@ -40,8 +40,8 @@ it.each([
   [['statu'], "unknown command 'statu' (Did you mean status?)"],
   [['inspect', 'nope'], "unknown command 'nope'"],
   [['status', 'extra'], 'too many arguments'],
-  [['inspect', 'active', '--limit', '5000'], 'limit is 5000'],
-  [['inspect', 'active', '--queue', 'nope'], 'queue "nope" is not declared'],
+  [['inspect', 'scheduled', '--limit', '5000'], 'limit is 5000'],
+  [['inspect', 'scheduled', '--queue', 'nope'], 'queue "nope" is not declared'],
   [['worker', '-Q', 'mail.normal,nope'], 'queue "nope" is not declared'],
   [['worker', '-c', 'many'], "argument 'many' is invalid"],
   [['worker', '-c', '0'], 'concurrency is 0'],
@@ -56,7 +56,7 @@ it.each([
   [['dlq', 'list', '--before', '2099-01-01T00:00:00Z', '--older-than', '1d'], 'give --before or --older-than, not both'],
   [['--app', 'x.mjs', '--broker', 'postgres://localhost/x', 'status'], '--broker and --namespace go without --app'],
   [['--broker', 'redis://localhost:0', 'status'], 'the Redis URL'],
-  [['--broker', 'postgres://localhost/x', 'call', 'mail.send'], 'call needs the app: --app dist/app.js, or TAKTLINE_APP'],
+  [['--broker', 'postgres://localhost/x', 'worker', '--no-supervise'], 'worker needs the app: --app dist/app.js, or TAKTLINE_APP'],
   [['--app', 'missing.mjs', 'worker'], '--app missing.mjs: there is no such file'],
 ])('%j is refused in one line, with exit code 2', async (args, message) => {
   const { code, stdout, stderr } = await shell.run(args);
@@ -82,10 +82,28 @@ it('help and version are no errors, no command is one', async () => {
 
 it('docs/cli.md has every command, every option and every exit code', async () => {
   const page = await readFile(new URL('../../../../docs/cli.md', import.meta.url), 'utf8');
-  const commands = [['worker'], ['call'], ['result'], ['cancel'], ['status'], ['purge'], ['migrate'], ['doctor']];
-  const inspect = ['active', 'scheduled', 'registered', 'active_queues', 'stats'].map((what) => ['inspect', what]);
+  const commands = [
+    ['worker'],
+    ['call'],
+    ['result'],
+    ['cancel'],
+    ['why'],
+    ['events'],
+    ['history'],
+    ['status'],
+    ['purge'],
+    ['migrate'],
+    ['doctor'],
+  ];
+  const answered = ['active', 'reserved', 'revoked', 'registered', 'active_queues', 'stats', 'report', 'ping'];
+  const inspect = [...answered, 'scheduled'].map((what) => ['inspect', what]);
+  const pool = ['pool_grow', 'pool_shrink', 'pool_restart', 'autoscale', 'autoscale_off'];
+  const control = ['pause', 'resume', 'add_consumer', 'cancel_consumer', ...pool, 'time_limit', 'shutdown'].map((what) => [
+    'control',
+    what,
+  ]);
   const dlq = ['list', 'show', 'redrive', 'discard'].map((what) => ['dlq', what]);
-  for (const command of [[], ...commands, ...inspect, ...dlq]) {
+  for (const command of [[], ...commands, ...inspect, ...control, ...dlq]) {
     const help = await shell.text(...command, '--help');
     for (const [, short, long] of help.matchAll(/^ {2}(?:(-\w), )?(--[a-z-]+)/gm)) {
       if (long !== '--help' && long !== '--version')
@@ -93,7 +111,7 @@ it('docs/cli.md has every command, every option and every exit code', async () =
     }
   }
   for (const [command] of commands) expect(page).toContain(`\n## ${command}\n`);
-  for (const command of inspect) expect(page).toContain(`\`${command.join(' ')}\``);
+  for (const command of [...inspect, ...control]) expect(page).toContain(`\`${command.join(' ')}\``);
   for (const command of dlq) expect(page).toContain(`taktline ${command.join(' ')}`);
   for (const [code, meaning] of exitCodeHelp) expect(page).toContain(`| ${code} | ${meaning} |`);
 });

@@ -5,15 +5,19 @@ import { Command, CommanderError } from 'commander';
 import { logLevel } from '../app/settings.ts';
 import { addCall } from './call.ts';
 import { addCancel } from './cancel.ts';
+import { addControl } from './control.ts';
 import { addDlq } from './dlq.ts';
 import { addDoctor } from './doctor.ts';
+import { addEvents } from './events.ts';
 import { CliError, errorCode, exitCodeHelp, exitCodeOf, exitCodes } from './exit-codes.ts';
+import { addHistory } from './history.ts';
 import { addInspect } from './inspect.ts';
 import { addMigrate } from './migrate.ts';
 import { ignoreClosedPipes, note } from './output.ts';
 import { addPurge } from './purge.ts';
 import { addResult } from './result.ts';
 import { addStatus } from './status.ts';
+import { addWhy } from './why.ts';
 import { addWorker } from './worker.ts';
 
 /** What the app's module still holds open may keep the process alive for so long after the command is over. */
@@ -33,7 +37,23 @@ const program = new Command('taktline')
   .configureOutput({ outputError: (text) => note(`taktline: ${text.replace(/^error: /, '').trim()}`) })
   .addHelpText('afterAll', `\nExit codes:\n${exitCodeHelp.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`).join('\n')}`);
 
-for (const add of [addWorker, addCall, addResult, addCancel, addInspect, addStatus, addDlq, addPurge, addMigrate, addDoctor]) add(program);
+for (const add of [
+  addWorker,
+  addCall,
+  addResult,
+  addCancel,
+  addWhy,
+  addInspect,
+  addControl,
+  addEvents,
+  addHistory,
+  addStatus,
+  addDlq,
+  addPurge,
+  addMigrate,
+  addDoctor,
+])
+  add(program);
 
 ignoreClosedPipes();
 process.exitCode = stranded;

@@ -5,8 +5,8 @@
 import { constants } from 'node:os';
 import type { Command } from 'commander';
 import { type App, attachApp } from '../app/app.ts';
+import { loadApp } from '../app/load-app.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
-import { loadApp } from './load-app.ts';
 
 /** The options that stand before the command. */
 interface GlobalOptions {
@@ -20,6 +20,8 @@ export type Needs = 'tasks' | 'broker';
 
 export interface Session {
   readonly app: App;
+  /** The path of the app's module; undefined without one. */
+  readonly module: string | undefined;
   /** From now on the command itself decides what Ctrl-C does. */
   ownSignals(): void;
 }
@@ -29,7 +31,7 @@ const closingMs = 3_000;
 
 /** @returns what the work returns: the exit code */
 export async function withApp(command: Command, needs: Needs, work: (session: Session) => Promise<number>): Promise<number> {
-  const app = await openApp(command, needs);
+  const { app, module } = await openApp(command, needs);
   let interrupts = 0;
   const interrupt = (signal: NodeJS.Signals): void => {
     interrupts += 1;
@@ -44,7 +46,7 @@ export async function withApp(command: Command, needs: Needs, work: (session: Se
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
   try {
-    return await work({ app, ownSignals });
+    return await work({ app, module, ownSignals });
   } catch (error) {
     // What was interrupted fails in its own way. The process ends as soon as the app is closed.
     if (interrupts > 0) await new Promise<never>(() => undefined);
@@ -65,15 +67,16 @@ async function close(app: App): Promise<void> {
   clearTimeout(timer);
 }
 
-async function openApp(command: Command, needs: Needs): Promise<App> {
+async function openApp(command: Command, needs: Needs): Promise<Pick<Session, 'app' | 'module'>> {
   const { app, broker, namespace } = command.optsWithGlobals<GlobalOptions>();
   const byUrl = broker !== undefined || namespace !== undefined;
   if (app !== undefined && byUrl) throw new CliError(exitCodes.usage, '--broker and --namespace go without --app: the app names its own');
   // An URL that is typed beats an app that the environment names.
   const path = app ?? (byUrl ? undefined : process.env['TAKTLINE_APP'] || undefined);
-  if (path !== undefined) return loadApp(path);
+  if (path !== undefined) return { app: await loadApp(path), module: path };
   if (needs === 'tasks') {
     throw new CliError(exitCodes.usage, `${command.name()} needs the app: --app dist/app.js, or TAKTLINE_APP in the environment`);
   }
-  return attachApp({ ...(broker === undefined ? {} : { brokerUrl: broker }), ...(namespace === undefined ? {} : { namespace }) });
+  const attached = attachApp({ ...(broker === undefined ? {} : { brokerUrl: broker }), ...(namespace === undefined ? {} : { namespace }) });
+  return { app: attached, module: undefined };
 }

@@ -17,7 +17,7 @@ export function addStatus(program: Command): void {
         if (options.json === true) {
           printJson({
             broker,
-            queues: queues.map(({ name, priority, ready, scheduled, running, dead, oldestWaitMs }) => ({
+            queues: queues.map(({ name, priority, ready, scheduled, running, dead, oldestWaitMs, paused }) => ({
               name,
               priority,
               ready,
@@ -25,6 +25,7 @@ export function addStatus(program: Command): void {
               running,
               dead,
               oldestWaitMs,
+              paused,
             })),
             workers,
           });
@@ -43,7 +44,7 @@ export function addStatus(program: Command): void {
           queues.map((queue) => [
             queue.name,
             ...[queue.priority, queue.ready, queue.scheduled, queue.running, queue.dead].map(String),
-            queue.oldestWaitMs === undefined ? '' : duration(queue.oldestWaitMs),
+            queue.paused ? 'paused' : queue.oldestWaitMs === undefined ? '' : duration(queue.oldestWaitMs),
           ]),
           'no queue is declared',
         );

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { InvalidArgumentError } from 'commander';
 import { type Duration, toMs } from '../support/durations.ts';
+import { type Size, toBytes } from '../support/sizes.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 
 /** `'30s'`, `'5m'`, `'2h'`; a number alone is seconds, as everywhere in Celery's commands. Gives milliseconds. */
@@ -27,6 +28,24 @@ export function parseTime(value: string): Date {
 /** A moment, or a duration from now. */
 export function parseTimeOrDuration(value: string): Date | number {
   return /^\d{4}-/.test(value) ? parseTime(value) : parseDuration(value);
+}
+
+/** `8,1`: the most and the least, as Celery has it. */
+export function parseBounds(value: string): { readonly max: number; readonly min: number } {
+  const match = /^(\d{1,5}),(\d{1,5})$/.exec(value);
+  if (match === null) throw new InvalidArgumentError('Expected the most and the least, such as 8,1.');
+  return { max: Number(match[1]), min: Number(match[2]) };
+}
+
+/** `300mb`; a number alone is bytes. */
+export function parseSize(value: string): Size {
+  const size = (/^\d+$/.test(value) ? Number(value) : value) as Size;
+  try {
+    toBytes(size, 'size');
+  } catch {
+    throw new InvalidArgumentError('Expected a size such as 300mb or 1gb.');
+  }
+  return size;
 }
 
 export function parseWhole(value: string): number {

@@ -1,50 +1,170 @@
-/** `taktline worker`: runs jobs until SIGTERM or Ctrl-C. */
-import type { Command } from 'commander';
+/**
+ * `taktline worker`: runs jobs until SIGTERM or Ctrl-C. The process that was started supervises the one that works, which is
+ * the same command in a child; with `--no-supervise` there is only one.
+ */
+import { fork } from 'node:child_process';
+import { resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { type Command, Option } from 'commander';
 import type { App } from '../app/app.ts';
-import { defaults, logLevel } from '../app/settings.ts';
-import { logLevels } from '../support/logger.ts';
+import { defaults, logLevel, type WorkerOptions } from '../app/settings.ts';
+import { jsonLogger, logLevels } from '../support/logger.ts';
 import { onStopSignals } from '../support/process-signals.ts';
+import type { Size } from '../support/sizes.ts';
+import { toBytes } from '../support/sizes.ts';
+import { type FromWorker, Supervisor, type ToWorker } from '../worker/supervisor.ts';
 import type { Worker } from '../worker/worker.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import { duration, note, pairs } from './output.ts';
 import { withApp } from './session.ts';
-import { parseDuration, parseNames, parseWhole } from './values.ts';
+import { parseBounds, parseDuration, parseNames, parseSize, parseWhole } from './values.ts';
 
 interface Options {
   readonly queues?: readonly string[];
-  readonly concurrency: number;
+  readonly pool?: 'inline' | 'processes';
+  readonly concurrency?: number;
+  readonly slots?: number;
+  readonly autoscale?: { readonly max: number; readonly min: number };
+  readonly targetWait: number;
+  readonly maxTasksPerChild?: number;
+  readonly maxMemoryPerChild?: Size;
   readonly hostname: string;
   readonly loglevel?: string;
   readonly grace: number;
+  readonly supervise: boolean;
 }
+
+/** Set in the process that a supervisor has started. */
+const supervisedBy = 'TAKTLINE_SUPERVISED';
 
 export function addWorker(program: Command): void {
   program
     .command('worker')
     .description('run jobs until SIGTERM or Ctrl-C; the first one drains, the second one stops at once')
     .option('-Q, --queues <names>', 'queues to take jobs from, separated by commas (default: all of the app)', parseNames)
-    .option('-c, --concurrency <number>', 'jobs that run at once', parseWhole, defaults.concurrency)
+    .addOption(
+      new Option('-P, --pool <kind>', 'where jobs run: on the event loop, or in child processes (default: what the tasks declare)').choices(
+        ['inline', 'processes'],
+      ),
+    )
+    .option('-c, --concurrency <number>', 'jobs that run at once (default: 10); of a process pool, children (default: cores)', parseWhole)
+    .option('--slots <number>', 'of a process pool: jobs that each child runs at once (default: 1)', parseWhole)
+    .option('--autoscale <max,min>', 'let the size of the pool follow the load', parseBounds)
+    .option('--target-wait <duration>', 'for --autoscale: how long a job should wait at most', parseDuration, defaults.targetWaitMs)
+    .option('--max-tasks-per-child <number>', 'replace a child after about so many jobs', parseWhole)
+    .option('--max-memory-per-child <size>', 'replace a child that uses so much memory, such as 300mb', parseSize)
     .option('-n, --hostname <name>', 'name of the worker; %h is the name of this machine', defaults.workerName)
     .option('-l, --loglevel <level>', `${logLevels.join(', ')} (default: TAKTLINE_LOG_LEVEL, or info)`)
     .option('--grace <duration>', 'how long a stopping worker waits for what runs (default: 25s)', parseDuration, defaults.shutdownGraceMs)
+    .option('--no-supervise', 'do not replace the worker when it dies: something else does')
     .action(async (options: Options, command: Command) => {
       if (options.loglevel !== undefined) setLogLevel(options.loglevel);
-      const code = await withApp(command, 'tasks', async ({ app, ownSignals }) => {
-        const worker = app.worker({
-          concurrency: options.concurrency,
-          name: options.hostname,
-          shutdownGrace: options.grace,
-          ...(options.queues === undefined ? {} : { queues: options.queues }),
-        });
+      if (options.supervise && process.env[supervisedBy] === undefined) {
+        process.exitCode = await supervise();
+        return;
+      }
+      const code = await withApp(command, 'tasks', async ({ app, module, ownSignals }) => {
+        const asked = new Stop();
+        const worker = app.worker(workerOptions(options, module as string, asked));
         await worker.start();
-        const stopped = untilStopped(worker);
         ownSignals();
         process.stderr.write(`${await banner(app, worker, options)}\n`);
-        return stopped;
+        tellSupervisor({ kind: 'started' });
+        return asked.stopped(worker);
       });
       // At once: the code of jobs that were handed back may run on here, while another worker runs them already.
       process.exit(code);
     });
+}
+
+function workerOptions(options: Options, module: string, asked: Stop): WorkerOptions {
+  const { queues, pool, concurrency, slots, autoscale, targetWait, maxTasksPerChild, maxMemoryPerChild } = options;
+  const supervised = process.env[supervisedBy] !== undefined;
+  if (!supervised && pool === 'inline' && (maxTasksPerChild ?? maxMemoryPerChild) !== undefined)
+    throw new CliError(exitCodes.usage, '--max-tasks-per-child and --max-memory-per-child need the supervisor with the inline pool');
+  return {
+    name: options.hostname,
+    shutdownGrace: options.grace,
+    module: pathToFileURL(resolve(module)),
+    shutDown: (now) => asked.stop(now),
+    ...(supervised ? { usedUp: () => tellSupervisor({ kind: 'used-up' }) } : {}),
+    ...(queues === undefined ? {} : { queues }),
+    ...(pool === undefined ? {} : { pool }),
+    ...(concurrency === undefined ? {} : { concurrency }),
+    ...(slots === undefined ? {} : { slots }),
+    ...(autoscale === undefined ? {} : { autoscale: { ...autoscale, targetWait } }),
+    ...(maxTasksPerChild === undefined ? {} : { maxTasksPerChild }),
+    ...(maxMemoryPerChild === undefined ? {} : { maxMemoryPerChild: toBytes(maxMemoryPerChild, '--max-memory-per-child') }),
+  };
+}
+
+/** Runs this very command in a child, again and again. Resolves to the exit code. */
+function supervise(): Promise<number> {
+  return new Promise((over) => {
+    const supervisor = new Supervisor({
+      start: () =>
+        fork(fileURLToPath(new URL('./main.js', import.meta.url)), process.argv.slice(2), {
+          env: { ...process.env, [supervisedBy]: String(process.pid) },
+        }),
+      logger: jsonLogger(logLevel(process.env)),
+      over,
+    });
+    let signals = 0;
+    const stop = (): void => {
+      signals += 1;
+      supervisor.stop(signals > 1);
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+    supervisor.start();
+  });
+}
+
+function tellSupervisor(message: FromWorker): void {
+  if (process.connected) process.send?.(message);
+}
+
+/** Who may ask a worker to stop: a signal, its supervisor, somebody by `control shutdown`. */
+class Stop {
+  #worker: Worker | undefined;
+  #asked: 'gently' | 'now' | undefined;
+  #over: (code: number) => void = () => undefined;
+
+  /** Resolves to the exit code when it has stopped. */
+  stopped(worker: Worker): Promise<number> {
+    this.#worker = worker;
+    const over = new Promise<number>((resolve) => {
+      this.#over = resolve;
+    });
+    if (process.env[supervisedBy] === undefined) {
+      onStopSignals({ gently: () => this.#stop('gently'), atOnce: () => this.#stop('now'), done: this.#over });
+    } else {
+      // Ctrl-C reaches the whole group of processes: the supervisor says what it means. Without one, this ends too.
+      process.on('SIGINT', () => undefined);
+      process.on('SIGTERM', () => this.stop(false));
+      process.on('message', (message: ToWorker) => this.stop(message.now));
+      process.on('disconnect', () => this.stop(false));
+    }
+    if (this.#asked !== undefined) this.stop(this.#asked === 'now');
+    return over;
+  }
+
+  stop(now: boolean): void {
+    this.#asked = now ? 'now' : (this.#asked ?? 'gently');
+    this.#stop(this.#asked).then(
+      () => this.#over(exitCodes.ok),
+      () => this.#over(exitCodes.failed),
+    );
+  }
+
+  async #stop(how: 'gently' | 'now'): Promise<void> {
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    const jobs = worker.running().length;
+    if (how === 'now') note('stopping at once: what runs is handed back');
+    else note(`stopping: ${jobs} ${jobs === 1 ? 'job runs' : 'jobs run'}; a second signal stops at once`);
+    await worker.stop({ now: how === 'now' });
+  }
 }
 
 /** The app reads it when it is made. */
@@ -56,30 +176,15 @@ function setLogLevel(level: string): void {
   }
 }
 
-function untilStopped(worker: Worker): Promise<number> {
-  return new Promise((resolve) => {
-    onStopSignals({
-      gently: () => {
-        const jobs = worker.running().length;
-        note(`stopping: ${jobs} ${jobs === 1 ? 'job runs' : 'jobs run'}; a second signal stops at once`);
-        return worker.stop();
-      },
-      atOnce: () => {
-        note('stopping at once: what runs is handed back');
-        return worker.stop({ now: true });
-      },
-      done: resolve,
-    });
-  });
-}
-
 async function banner(app: App, worker: Worker, options: Options): Promise<string> {
   const queues = app.queues.filter(({ name }) => options.queues?.includes(name) ?? true);
+  const { kind, size, slots } = worker.pool();
   return pairs([
     ['worker', worker.name],
     ['broker', await app.where()],
     ['queues', queues.map(({ name, priority }) => `${name} (${priority})`).join(', ')],
-    ['concurrency', String(options.concurrency)],
+    ['pool', kind === 'inline' ? 'inline, on the event loop of this process' : `${size} child ${size === 1 ? 'process' : 'processes'}`],
+    ['concurrency', String(slots)],
     ['tasks', app.taskNames.join(', ') || 'none: every job is handed back'],
     ['stop', `SIGTERM or Ctrl-C waits up to ${duration(options.grace)} for what runs; a second one stops at once`],
   ]);

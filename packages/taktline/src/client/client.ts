@@ -46,8 +46,8 @@ export interface EnqueueManyOptions<Input> extends EnqueueOptions {
 
 export interface ClientOptions {
   readonly broker: () => Promise<Broker>;
-  /** Names of the declared queues. */
-  readonly queues: ReadonlySet<string>;
+  /** Names of the declared queues; undefined where only the broker knows them. */
+  readonly queues: ReadonlySet<string> | undefined;
   readonly payloadLimit: number;
 }
 
@@ -224,7 +224,7 @@ export class Client {
 
   #prepare(task: TaskDefinition, options: EnqueueOptions): Prepared {
     const queue = options.queue ?? task.queue;
-    if (!this.#options.queues.has(queue)) {
+    if (this.#options.queues?.has(queue) === false) {
       throw new TaktlineError(
         'UNKNOWN_QUEUE',
         `queue ${JSON.stringify(queue)} is not declared in createApp({ queues }); declared are ${[...this.#options.queues].join(', ')}`,

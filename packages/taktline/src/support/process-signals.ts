@@ -9,6 +9,11 @@ export interface StopHandlers {
   done(exitCode: number): void;
 }
 
+/** For a process that another one ends: Ctrl-C reaches the whole group of processes, and means only the first of them. */
+export function ignoreStopSignals(): void {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => undefined);
+}
+
 /** Installs the handlers; returns a function that removes them. */
 export function onStopSignals(handlers: StopHandlers): () => void {
   let signals = 0;

@@ -3,6 +3,7 @@
  * Marks follow the input from its root, step by step. Those of a recursive schema form a circle, so that a field is
  * found however deep it lies.
  */
+import { jsonSchemaOf } from './json-schema.ts';
 import type { InputSchema } from './task.ts';
 
 /** What is known of a value: that it is sensitive, or which marks its parts have. */
@@ -37,21 +38,10 @@ interface JsonSchema {
   readonly [key: string]: unknown;
 }
 
-interface Described {
-  readonly jsonSchema?: { readonly input?: (options: { target: string; libraryOptions: Record<string, unknown> }) => unknown };
-}
-
 /** The marks of a schema's parts with `sensitive: true`; undefined when the schema cannot describe itself as JSON Schema. */
 export function marksOfSchema(schema: InputSchema): Marks | undefined {
-  const describe = (schema['~standard'] as Described).jsonSchema?.input;
-  if (describe === undefined) return undefined;
-  let root: unknown;
-  try {
-    // A date or a custom check has no JSON Schema; zod describes the rest of the object when it is told not to mind.
-    root = describe({ target: 'draft-2020-12', libraryOptions: { unrepresentable: 'any' } });
-  } catch {
-    return undefined;
-  }
+  const root = jsonSchemaOf(schema);
+  if (root === undefined) return undefined;
   const known = new Map<object, Marks>();
   const read = (node: unknown): Marks => {
     if (typeof node !== 'object' || node === null) return noMarks();

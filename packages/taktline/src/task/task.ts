@@ -68,22 +68,37 @@ export interface TaskOptions<Schema extends InputSchema | undefined, Result> {
   readonly sensitive?: readonly string[];
   /** Written into each job, so that a later release can tell older inputs apart. Default 1. */
   readonly inputVersion?: number;
+  /**
+   * `processes` for code that keeps the event loop busy or has to be stopped whatever it does: a worker then runs its jobs
+   * in child processes, unless it is told otherwise. Default `inline`.
+   */
+  readonly pool?: 'inline' | 'processes';
+  /** Its failures are worth waking somebody: monitors tell people of them at once. Default false. */
+  readonly critical?: boolean;
+  /** A person may change the input of a dead letter before putting it back. Default false. */
+  readonly editable?: boolean;
   /** The work. What it returns is the job's result and must be JSON. */
   readonly run: (input: RunInputOf<Schema>, ctx: TaskContext) => Result | Outcome | Promise<Result | Outcome>;
 }
 
+export interface TimeLimits {
+  readonly softTimeLimitMs: number;
+  readonly timeLimitMs: number;
+}
+
 /** A task with every option settled. */
-export interface TaskDefinition {
+export interface TaskDefinition extends TimeLimits {
   readonly name: string;
   readonly queue: string;
   readonly input: InputSchema | undefined;
   readonly retry: RetryPolicy;
-  readonly softTimeLimitMs: number;
-  readonly timeLimitMs: number;
   readonly resultTtlMs: number;
   readonly priority: number;
   readonly sensitivity: Sensitivity;
   readonly inputVersion: number;
+  readonly pool: 'inline' | 'processes';
+  readonly critical: boolean;
+  readonly editable: boolean;
   readonly run: (input: unknown, ctx: TaskContext) => unknown;
 }
 
@@ -117,6 +132,8 @@ export function defineTask<Schema extends InputSchema | undefined, Result>(optio
   }
   const resultTtlMs = options.resultTtl === false ? 0 : toMs(options.resultTtl ?? defaultResultTtlMs, `${of}: resultTtl`);
   if (resultTtlMs > longestResultTtlMs) throw new TaktlineError('INVALID_OPTION', `${of}: resultTtl is at most 7 days`);
+  if (options.pool !== undefined && options.pool !== 'inline' && options.pool !== 'processes')
+    throw new TaktlineError('INVALID_OPTION', `${of}: pool is inline or processes`);
   const inputVersion = options.inputVersion ?? 1;
   if (!Number.isInteger(inputVersion) || inputVersion < 1)
     throw new TaktlineError('INVALID_OPTION', `${of}: inputVersion is a whole number from 1`);
@@ -131,6 +148,9 @@ export function defineTask<Schema extends InputSchema | undefined, Result>(optio
     priority: checkPriority(options.priority ?? defaultPriority, `${of}: priority`),
     sensitivity: sensitivityOf(options.input, options.sensitive),
     inputVersion,
+    pool: options.pool ?? 'inline',
+    critical: options.critical ?? false,
+    editable: options.editable ?? false,
     run: options.run as TaskDefinition['run'],
   };
 }

@@ -56,6 +56,10 @@ export class JobContext implements TaskContext {
     return this.job.queue;
   }
 
+  get ranMs(): number {
+    return performance.now() - this.began;
+  }
+
   get maxAttempts(): number {
     return this.definition?.retry.maxAttempts ?? 1;
   }

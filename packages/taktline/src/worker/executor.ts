@@ -66,6 +66,27 @@ export class Executor {
     }
   }
 
+  /** What is known here of an attempt that another process runs, or ran. */
+  elsewhere(job: ClaimedJob): JobContext {
+    const ctx = this.begin(job);
+    try {
+      const { task, input, headers } = decodeEnvelope(job.envelope);
+      const past = decodePast(job.past);
+      ctx.definition = this.#options.tasks.find(task);
+      ctx.input = input;
+      ctx.headers = headers;
+      ctx.attempt = past.failures + past.deferrals + past.losses + 1;
+    } catch {
+      // Whoever runs it next says so.
+    }
+    return ctx;
+  }
+
+  /** The settlement of an attempt that was stopped by force, since somebody asked for that. */
+  terminated(ctx: JobContext): Settlement {
+    return this.#cancelled(ctx, whenKnown(decodePast(ctx.job.past)), 'cancelled', 'its process was killed, as somebody had asked');
+  }
+
   /** The settlement of an attempt that went over its hard time limit. */
   overran(ctx: JobContext): Settlement {
     const error = new TaktlineError('TIME_LIMIT', `the attempt took longer than its time limit of ${ctx.definition?.timeLimitMs ?? 0} ms`);
@@ -73,9 +94,9 @@ export class Executor {
   }
 
   /** The settlement of an attempt that this worker does not finish. */
-  handedBack(ctx: JobContext): Settlement {
+  handedBack(ctx: JobContext, reason = 'the worker stopped'): Settlement {
     const past = whenKnown(decodePast(ctx.job.past));
-    const record = this.#record(ctx, 'handed-back', { reason: 'the worker stopped' });
+    const record = this.#record(ctx, 'handed-back', { reason });
     return { kind: 'release', job: ctx.job, lane: ctx.job.lane, past: encodePast(withAttempt(past, record)) };
   }
 

@@ -30,6 +30,8 @@ export interface FetcherOptions {
   told(brokerTime: number): void;
   /** A claim of a lost worker that this one has taken over without hearing of it. */
   recovered(claim: Claim): void;
+  /** These are handed to the pool now. */
+  started(jobs: readonly ClaimedJob[]): void;
 }
 
 /** Jobs held beyond the free slots are expected to be finished within this. */
@@ -47,6 +49,7 @@ export class Fetcher {
   readonly #options: FetcherOptions;
   readonly #outgoing = new Outgoing();
   readonly #throughput: Throughput;
+  #queues: readonly (readonly string[])[];
   #held: ClaimedJob[] = [];
   #worker = '';
   #inFlight = 0;
@@ -79,12 +82,24 @@ export class Fetcher {
 
   constructor(options: FetcherOptions) {
     this.#options = options;
-    this.#throughput = new Throughput(options.pool.slots);
+    this.#queues = options.queues;
+    this.#throughput = new Throughput(() => options.pool.slots);
   }
 
   /** Jobs that this worker holds: running, or waiting for a slot here. */
   get held(): number {
     return this.#running + this.#held.length;
+  }
+
+  /** Those of them that have not begun. */
+  get waiting(): readonly ClaimedJob[] {
+    return this.#held;
+  }
+
+  /** Takes jobs of these queues from now on. What it holds of others it runs. */
+  consume(queues: readonly (readonly string[])[]): void {
+    this.#queues = queues;
+    this.wake();
   }
 
   start(worker: string): void {
@@ -116,7 +131,9 @@ export class Fetcher {
     // One that was missed is found, and told by whoever was asked; so is what comes while somebody is asked.
     if (this.#uncertain || this.#stopped || this.#found.delete(claim.id)) return;
     // It may have found something else to do meanwhile, and another one nothing.
-    this.#received(claim, this.#mode === 'usual' ? Math.max(0, this.#options.pool.slots - this.held) : 0);
+    // Or it takes no jobs of that queue any more.
+    const taken = this.#mode === 'usual' && this.#queues.some((group) => group.includes(claim.jobs[0]?.queue ?? ''));
+    this.#received(claim, taken ? Math.max(0, this.#options.pool.slots - this.held) : 0);
     // There may be more. Asked in the next turn, with what has ended by then: most often all, and it is idle again.
     this.#dry = false;
     this.#pumpLater();
@@ -161,6 +178,12 @@ export class Fetcher {
     // With nothing left it says so, as it settles: then it may be handed what comes.
     if (this.held === 0) this.#dry = false;
     this.#pumpLater();
+  }
+
+  /** The pool has more slots than before. */
+  roomier(): void {
+    this.#fill();
+    this.#pump();
   }
 
   /** Jobs that end in one turn of the loop are settled together. */
@@ -309,7 +332,7 @@ export class Fetcher {
   }
 
   #order(): readonly string[] {
-    return this.#options.queues.flatMap((group) => {
+    return this.#queues.flatMap((group) => {
       const first = this.#claims % group.length;
       return first === 0 ? group : [...group.slice(first), ...group.slice(0, first)];
     });
@@ -353,6 +376,7 @@ export class Fetcher {
     const next = this.#held.splice(0, free);
     this.#running += next.length;
     this.#throughput.busy();
+    this.#options.started(next);
     this.#options.pool.run(next);
   }
 

@@ -7,7 +7,8 @@ import { decodePast, encodePast, noPast } from '../task/job.ts';
 import { poisonLosses, settleLost, suspectBatch } from './recovery.ts';
 
 function lostClaim(lane: Lane, jobs: readonly ClaimedJob[], open = jobs.length): Claim {
-  return { id: '9', lane, claimedAt: 9_000, jobs, lost: { worker: 'w@gone', claimedAt: 1_000, lostAt: 2_000, open } };
+  const held = jobs.map((job) => ({ ...job, lane }));
+  return { id: '9', lane, claimedAt: 9_000, jobs: held, lost: { worker: 'w@gone', claimedAt: 1_000, lostAt: 2_000, open } };
 }
 const taskOf = () => 'work';
 
@@ -72,6 +73,6 @@ it('the third loss alone makes one', () => {
 it('each job of a claim is settled once, and a claim that was not lost not at all', () => {
   const jobs = Array.from({ length: 25 }, (_, position) => claimedJob('work', null, { position }));
   const settlements = settleLost(lostClaim('usual', jobs), taskOf);
-  expect(settlements.map(({ job }) => job)).toEqual(jobs);
+  expect(settlements.map(({ job }) => job)).toEqual(jobs.map((job) => ({ ...job, lane: 'usual' })));
   expect(settleLost({ id: '9', lane: 'usual', claimedAt: 0, jobs }, taskOf)).toEqual([]);
 });

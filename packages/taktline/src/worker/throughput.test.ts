@@ -5,7 +5,10 @@ import { Throughput } from './throughput.ts';
 
 function make(slots = 4) {
   const clock = { now: 0 };
-  const throughput = new Throughput(slots, () => clock.now);
+  const throughput = new Throughput(
+    () => slots,
+    () => clock.now,
+  );
   /** Runs `count` jobs in a row that take `ms` each. */
   const run = (count: number, ms: number) => {
     throughput.busy();

@@ -10,7 +10,7 @@ const windowMs = 5;
 const weight = 0.3;
 
 export class Throughput {
-  readonly #slots: number;
+  readonly #slots: () => number;
   readonly #now: () => number;
   #perMs = 0;
   #jobs = 0;
@@ -19,7 +19,7 @@ export class Throughput {
   #heard = 0;
 
   /** @param slots jobs that run at once, at most */
-  constructor(slots: number, now: () => number = () => performance.now()) {
+  constructor(slots: () => number, now: () => number = () => performance.now()) {
     this.#slots = slots;
     this.#now = now;
   }
@@ -59,7 +59,7 @@ export class Throughput {
     // A window in which less has come than was expected speaks at once; one that is young says little. A window that began
     // with many says little too: what runs now has been silent since, and if all of it ended this moment it came to this.
     const silence = Math.max(windowMs, now - this.#heard);
-    return elapsed < windowMs ? this.#perMs : Math.min(this.#perMs, (this.#jobs + 1) / elapsed, (this.#slots + 1) / silence);
+    return elapsed < windowMs ? this.#perMs : Math.min(this.#perMs, (this.#jobs + 1) / elapsed, (this.#slots() + 1) / silence);
   }
 
   #close(): void {

@@ -41,15 +41,24 @@ it('takes up the jobs of a lost worker though the reply of their recovery was lo
     {
       name: 'heir',
       queues,
-      concurrency: 1,
+      pool: { kind: 'inline', size: 1, usedUp: undefined, maxTasksPerChild: undefined, maxMemoryPerChild: undefined },
       leaseMs: 60_000,
       shutdownGraceMs: 100,
       pollMs: 100,
       unknownTaskGraceMs: 60_000,
       ageing: true,
       payloadLimit: 1_024,
+      known: queues,
+      autoscale: undefined,
     },
-    { broker: async () => lossy, tasks: new TaskRegistry(), logger: silentLogger },
+    {
+      broker: async () => lossy,
+      tasks: new TaskRegistry(),
+      logger: silentLogger,
+      shutDown: () => undefined,
+      setUp: async () => undefined,
+      tearDown: async () => undefined,
+    },
   );
   await worker.start();
   await eventually(async () => recovered === 1, 'the claim has been handed over');

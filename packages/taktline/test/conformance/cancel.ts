@@ -58,7 +58,7 @@ export function cancelling(subject: Subject): void {
       const first = (await worker.take({ limit: 3 })) as ClaimedJob[];
       const second = (await worker.take({ limit: 3 })) as ClaimedJob[];
       await other.take({ limit: 3 });
-      const told = async (of: TestWorker) => (await broker.pulse(of.id, ['usual'], [])).cancelled;
+      const told = async (of: TestWorker) => (await broker.pulse(of.id, ['usual'], {})).cancelled;
       expect(await told(worker)).toEqual([]);
       expect(await broker.cancel(['job-1', 'job-2', 'job-5', 'job-7'])).toEqual(['asked', 'asked', 'asked', 'asked']);
       const place = ({ claim, position }: ClaimedJob) => ({ claim, position });
@@ -108,7 +108,7 @@ export function cancelling(subject: Subject): void {
         );
         expect(reply).toBe(taken.length === 0 ? 'done' : 'asked');
         outcomes[reply as 'done' | 'asked'] += 1;
-        const { cancelled } = await one.broker.pulse(worker.id, ['usual'], []);
+        const { cancelled } = await one.broker.pulse(worker.id, ['usual'], {});
         expect(cancelled).toEqual(taken.map(({ claim, position }) => ({ claim, position })));
         await worker.done(...taken.map((job) => end(job, { state: 'cancelled' })));
         expect(await two.broker.states([id])).toEqual(['cancelled']);

@@ -103,7 +103,7 @@ export function claiming(subject: Subject): void {
       const worker = await TestWorker.join(broker);
       await broker.enqueue(jobs(5));
       const [a, b, c] = (await worker.take({ limit: 4 })) as [ClaimedJob, ClaimedJob, ClaimedJob];
-      const lanes = async (...queues: string[]) => (await broker.pulse(worker.id, queues, [])).suspects;
+      const lanes = async (...queues: string[]) => (await broker.pulse(worker.id, queues, {})).suspects;
       expect(await lanes('usual', 'low')).toEqual([]);
       await worker.done(release(a, 'suspects'), release(b, 'alone'), release(c, 'suspects', { losses: 1 }));
       expect(await lanes('usual', 'low')).toEqual(['suspects', 'alone']);

@@ -55,7 +55,7 @@ export function clocks(subject: Subject): void {
       const shifted = await space.open();
       const worker = await TestWorker.join(shifted.broker, { leaseMs: 30_000 });
       const it = await worker.claimOfNew('it');
-      expect(await broker.pulse(other.id, ['usual'], [])).toMatchObject({ lostWorkers: false });
+      expect(await broker.pulse(other.id, ['usual'], {})).toMatchObject({ lostWorkers: false });
       expect(await broker.recover(other.id)).toEqual([]);
       expect(await shifted.broker.recover(worker.id)).toEqual([]);
       await shifted.broker.enqueue([job('fresh', { expiresInMs: 60_000 })]);

@@ -10,7 +10,7 @@ export function countsAndLists(subject: Subject): void {
     it('an empty broker has its queues, highest priority first, and nothing in them', async () => {
       await using space = await subject.space();
       const { inspector } = await space.open();
-      const nothing = { ready: 0, scheduled: 0, running: 0, dead: 0, oldestWaitMs: undefined };
+      const nothing = { ready: 0, scheduled: 0, running: 0, dead: 0, oldestWaitMs: undefined, paused: false };
       expect(await inspector.queues()).toEqual([
         { name: 'high', priority: 9, ...nothing },
         { name: 'usual', priority: 5, ...nothing },

@@ -157,7 +157,7 @@ export function hostileInput(subject: Subject): void {
           taken.map(({ id, queue }) => [id, queue]),
           name,
         ).toEqual([[`in-${name}`, text]]);
-        expect(await broker.pulse(worker.id, [text], [])).toMatchObject({ alive: true });
+        expect(await broker.pulse(worker.id, [text], {})).toMatchObject({ alive: true });
         await worker.done(bury(taken[0] as ClaimedJob));
         expect(ids((await inspector.deadLetters({ queue: text }, 10, undefined)).items), name).toEqual([`in-${name}`]);
         expect(await inspector.purge(text, 10), name).toBe(0);

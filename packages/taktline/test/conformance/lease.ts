@@ -20,14 +20,14 @@ async function recoverAll(worker: TestWorker): Promise<Claim[]> {
   await eventually(async () => {
     const claims = await worker.broker.recover(worker.id);
     all.push(...claims);
-    return claims.length === 0 && !(await worker.broker.pulse(worker.id, ['usual'], [])).lostWorkers;
+    return claims.length === 0 && !(await worker.broker.pulse(worker.id, ['usual'], {})).lostWorkers;
   }, 'all is recovered');
   return all;
 }
 
 /** Resolves when the lease of some other worker has run out. */
 async function leaseOver(worker: TestWorker): Promise<void> {
-  await eventually(async () => (await worker.broker.pulse(worker.id, ['usual'], [])).lostWorkers, 'a lease has run out');
+  await eventually(async () => (await worker.broker.pulse(worker.id, ['usual'], {})).lostWorkers, 'a lease has run out');
 }
 
 const jobsOf = (claims: readonly Claim[]): ClaimedJob[] => claims.flatMap((claim) => claim.jobs);
@@ -44,11 +44,11 @@ export function leases(subject: Subject): void {
         let clock = it.enqueuedAt;
         for (let look = 0; clock < it.enqueuedAt + 2_500; look++) {
           expect(await link.renew()).toBe(true);
-          expect((await broker.pulse(other.id, ['usual'], [])).lostWorkers).toBe(false);
+          expect((await broker.pulse(other.id, ['usual'], {})).lostWorkers).toBe(false);
           expect(await broker.recover(other.id)).toEqual([]);
           clock = (await other.claimOfNew(`clock-${look}`)).enqueuedAt;
         }
-        expect(await broker.pulse(mine.id, ['usual'], [])).toMatchObject({ alive: true });
+        expect(await broker.pulse(mine.id, ['usual'], {})).toMatchObject({ alive: true });
         await mine.done(end(it));
       } finally {
         await link.close();
@@ -67,7 +67,7 @@ export function leases(subject: Subject): void {
         const [a, b, c, d] = claim.jobs as [ClaimedJob, ClaimedJob, ClaimedJob, ClaimedJob];
         await lost.done(end(b));
         const pulse = await eventually(async () => {
-          const told = await broker.pulse(other.id, ['usual'], []);
+          const told = await broker.pulse(other.id, ['usual'], {});
           return told.lostWorkers && told;
         }, 'the lease runs out');
         expect(pulse.alive).toBe(true);
@@ -84,7 +84,7 @@ export function leases(subject: Subject): void {
 
         expect(await lost.settle(end(a), bury(c), release(d), reschedule(a, 0))).toEqual([false, false, false, false]);
         expect(await lost.exchange([end(c)], { limit: 5 })).toMatchObject({ accepted: [false], claims: [] });
-        expect(await broker.pulse(lost.id, ['usual'], [])).toMatchObject({ alive: false });
+        expect(await broker.pulse(lost.id, ['usual'], {})).toMatchObject({ alive: false });
         expect(await link.renew()).toBe(false);
         expect(await broker.recover(lost.id)).toEqual([]);
         expect(await broker.states(ids(jobs(5)))).toEqual(['running', 'succeeded', 'running', 'running', 'queued']);
@@ -148,7 +148,7 @@ export function leases(subject: Subject): void {
         return claims.length > 0 && jobsOf(claims);
       }, 'the lease runs out');
       expect(first.reduce((sum, { envelope }) => sum + envelope.length, 0)).toBeLessThan(8 * 1_048_576);
-      expect(await broker.pulse(lost.id, ['usual'], [])).toMatchObject({ alive: false });
+      expect(await broker.pulse(lost.id, ['usual'], {})).toMatchObject({ alive: false });
       expect(await link.renew()).toBe(false);
       await link.close();
       expect(await lost.settle(...held.map((one) => end(one)))).toEqual(held.map(() => false));
@@ -200,7 +200,7 @@ export function leases(subject: Subject): void {
       expect((await inspector.workers()).map(({ name }) => name)).toEqual(['messy']);
       await messy.leave();
       const other = await TestWorker.join(broker, { name: 'other' });
-      expect(await broker.pulse(other.id, ['usual'], [])).toMatchObject({ lostWorkers: true });
+      expect(await broker.pulse(other.id, ['usual'], {})).toMatchObject({ lostWorkers: true });
       expect(await recoverAll(other)).toMatchObject([{ lost: { worker: 'messy', open: 1 }, jobs: [{ id: 'it' }] }]);
       expect(await messy.settle(end(it))).toEqual([false]);
       expect((await inspector.workers()).map(({ name }) => name)).toEqual(['other']);
@@ -220,7 +220,7 @@ export function leases(subject: Subject): void {
       expect(await broker.states(ids(jobs(3)))).toEqual(['running', 'running', 'running']);
       expect(await inspector.job('job-0')).toMatchObject({ state: 'running', claimedAt: expect.any(Number) as number });
       expect(await broker.cancel(['job-0'])).toEqual(['asked']);
-      expect((await broker.pulse(second.id, ['usual'], [])).cancelled).toEqual([{ claim: again.claim, position: 0 }]);
+      expect((await broker.pulse(second.id, ['usual'], {})).cancelled).toEqual([{ claim: again.claim, position: 0 }]);
       await second.done(end(again));
     });
 

@@ -286,7 +286,7 @@ class World {
   }
 
   async #pulse(worker: TestWorker): Promise<void> {
-    const { alive, cancelled } = await worker.broker.pulse(worker.id, allQueues, []);
+    const { alive, cancelled } = await worker.broker.pulse(worker.id, allQueues, {});
     expect(alive).toBe(true);
     const asked = this.model.heldBy(worker.id).filter(({ cancelAsked }) => cancelAsked);
     expect(cancelled.map(({ claim, position }) => `${claim} ${position}`).toSorted()).toEqual(

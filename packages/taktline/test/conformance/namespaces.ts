@@ -20,13 +20,13 @@ export function namespaces(subject: Subject): void {
       expect(await a.broker.states(['same', 'only-left'])).toEqual(['queued', 'queued']);
       expect(await b.broker.states(['same', 'only-left'])).toEqual(['running', undefined]);
       expect(await a.broker.cancel(['same'])).toEqual(['done']);
-      expect(await b.broker.pulse(worker.id, ['usual'], [])).toMatchObject({ cancelled: [] });
+      expect(await b.broker.pulse(worker.id, ['usual'], {})).toMatchObject({ cancelled: [] });
 
       const other = await TestWorker.join(a.broker, { name: 'left' });
       await b.broker.enqueue(jobs(2, 'more'));
       await lost.take({ queues: ['usual'], limit: 1 });
       await lost.leave();
-      expect(await a.broker.pulse(other.id, ['usual'], [])).toMatchObject({ lostWorkers: false });
+      expect(await a.broker.pulse(other.id, ['usual'], {})).toMatchObject({ lostWorkers: false });
       expect(await a.broker.recover(other.id)).toEqual([]);
       expect((await b.broker.recover(worker.id)).flatMap(({ jobs }) => ids(jobs))).toEqual(['more-0']);
 

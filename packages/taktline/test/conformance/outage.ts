@@ -23,7 +23,7 @@ function verbs({ broker, inspector }: Instance, worker: string, held: ClaimedJob
     join: () => broker.join({ name: 'during', leaseMs: 60_000, info: {} }),
     leave: () => broker.leave('0'),
     exchange: () => broker.exchange(worker, [end({ ...held, position: 99 })], undefined),
-    pulse: () => broker.pulse(worker, ['usual'], []),
+    pulse: () => broker.pulse(worker, ['usual'], {}),
     missing: () => broker.missing(worker, []),
     recover: () => broker.recover(worker),
     tidy: () => broker.tidy(),

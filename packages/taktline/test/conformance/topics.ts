@@ -1,10 +1,14 @@
 /** Every topic of the suite. */
+import { waiting } from './backlog.ts';
 import { cancelling } from './cancel.ts';
+import { describing } from './catalogue.ts';
 import { claiming } from './claim.ts';
 import { clocks } from './clock.ts';
+import { counting } from './counting.ts';
 import { countsAndLists } from './counts-and-lists.ts';
 import { deadLetters } from './dead-letters.ts';
 import { enqueueing } from './enqueue.ts';
+import { telling } from './events.ts';
 import { expiry } from './expires.ts';
 import { hostileInput } from './hostile-input.ts';
 import { leases } from './lease.ts';
@@ -15,7 +19,9 @@ import { namespaces } from './namespaces.ts';
 import { opening } from './opening.ts';
 import { outages } from './outage.ts';
 import { packing } from './packs.ts';
+import { pausing } from './pause.ts';
 import { progressing } from './progress.ts';
+import { requesting } from './requests.ts';
 import { scheduling } from './schedule.ts';
 import { settling } from './settle.ts';
 import type { Subject } from './subject.ts';
@@ -40,6 +46,12 @@ export const topics: readonly ((subject: Subject) => void)[] = [
   upkeep,
   moving,
   countsAndLists,
+  waiting,
+  pausing,
+  requesting,
+  counting,
+  telling,
+  describing,
   wakeUps,
   namespaces,
   clocks,

@@ -134,14 +134,14 @@ export const reversals = [
   {
     decision: 'a slow job lowers what is held ahead while it still runs',
     file: 'dist/worker/throughput.js',
-    search: 'Math.min(this.#perMs, (this.#jobs + 1) / elapsed, (this.#slots + 1) / silence)',
+    search: 'Math.min(this.#perMs, (this.#jobs + 1) / elapsed, (this.#slots() + 1) / silence)',
     replace: 'this.#perMs',
     tests: 'src/worker/throughput.test.ts',
   },
   {
     decision: 'and does so however many fast ones ended just before it',
     file: 'dist/worker/throughput.js',
-    search: ', (this.#slots + 1) / silence',
+    search: ', (this.#slots() + 1) / silence',
     replace: '',
     tests: 'src/worker/throughput.test.ts',
   },

@@ -166,12 +166,12 @@ onEachBroker('dead letters', (h) => {
     ]);
   });
 
-  it('shows no sensitive field, and of a task that it does not know nothing of the input', async () => {
+  it('shows no sensitive field, whether it knows the task by its code or as workers have described it', async () => {
     await h.work(app);
     const handle = await send.delay({ to: 'ann', password: 'hunter2' });
     await handle.result().catch(() => undefined);
     expect((await app.inspector.deadLetters.show(handle.id))?.input).toEqual({ to: 'ann', password: '[masked]' });
     const stranger = h.app({ queues: ['work'].map((name) => ({ name, priority: 5 })) });
-    expect((await stranger.inspector.deadLetters.show(handle.id))?.input).toBe('[masked]');
+    expect((await stranger.inspector.deadLetters.show(handle.id))?.input).toEqual({ to: 'ann', password: '[masked]' });
   });
 });

@@ -77,7 +77,7 @@ onEachBroker(
         for (const name of ['m', 'constructor', 'toString', '__proto__', '../n', '']) {
           await expect(app.call(name, {})).rejects.toMatchObject({
             code: 'UNKNOWN_TASK',
-            message: expect.stringMatching(/this app has n$/) as string,
+            message: expect.stringMatching(/there are n$/) as string,
           });
         }
         await expect(app.call('n', { n: 1 }, { queue: 'nowhere' })).rejects.toMatchObject({

@@ -77,7 +77,7 @@ describe.skipIf(version === undefined)(version === undefined ? missing : `behind
           cancelled.push(mine[3] as string);
           const request = { queues: ['usual'], limit: 5, lane: 'usual', lowestFirst: false, idle: true, hand: 0 } as const;
           const [claim] = (await broker.exchange(worker, [], request)).claims;
-          expect(await broker.pulse(worker, ['usual'], [])).toMatchObject({ alive: true, cancelled: [] });
+          expect(await broker.pulse(worker, ['usual'], {})).toMatchObject({ alive: true, cancelled: [] });
           const jobs = claim?.jobs ?? [];
           const { accepted } = await broker.exchange(worker, jobs.map(end), undefined);
           expect(accepted).toEqual(jobs.map(() => true));

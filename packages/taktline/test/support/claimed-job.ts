@@ -15,6 +15,7 @@ export function claimedJob(task: string, input: unknown = null, more: Partial<Cl
     envelope: encodeEnvelope(encodeHead({ task, inputVersion: 1 }), toJson(input, 'the input')),
     past: undefined,
     enqueuedAt: 1_000,
+    readyAt: 1_000,
     rank: '1',
     expiresAt: undefined,
     ...more,

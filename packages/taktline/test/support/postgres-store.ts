@@ -85,7 +85,7 @@ export class PostgresStore implements Store {
     const [made] = await this.query<{ there: boolean }>(`select to_regclass('$ns.queues') is not null as there`);
     if (made?.there !== true) return;
     await this.query(
-      'truncate $ns.queues, $ns.ready, $ns.scheduled, $ns.workers, $ns.claims, $ns.ended, $ns.dead, $ns.ids restart identity',
+      'truncate $ns.queues, $ns.ready, $ns.scheduled, $ns.workers, $ns.claims, $ns.ended, $ns.dead, $ns.ids, $ns.requests, $ns.counts, $ns.catalogue restart identity',
     );
   }
 

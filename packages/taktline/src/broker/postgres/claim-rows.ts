@@ -40,13 +40,14 @@ export async function freshClaim(row: ClaimRow, lane: Lane, queues: QueueTable):
   const pasts = row.pasts?.split(separator);
   const runs = row.runs
     .split(';')
-    .map((run) => run.split(',') as [size: string, queue: string, rank: string, enqueued: string, expires?: string]);
+    .map((run) => run.split(',') as [size: string, queue: string, rank: string, enqueued: string, expires?: string, ready?: string]);
   const names = await queues.names(runs.map(([, queue]) => queue));
   const jobs: ClaimedJob[] = [];
-  for (const [index, [size, , rank, enqueued, expires]] of runs.entries()) {
+  for (const [index, [size, , rank, enqueued, expires, ready]] of runs.entries()) {
     const queue = names[index] as string;
     const enqueuedAt = Number(enqueued);
-    const expiresAt = expires === undefined ? undefined : Number(expires);
+    const readyAt = ready === undefined ? enqueuedAt : Number(ready);
+    const expiresAt = expires === undefined || expires === '' ? undefined : Number(expires);
     // One text for all jobs of the run: only the few that go back to their queue have it read, by rankOf().
     const mark = `${rank},${jobs.length}`;
     for (let left = Number(size); left > 0; left--) {
@@ -60,6 +61,7 @@ export async function freshClaim(row: ClaimRow, lane: Lane, queues: QueueTable):
         envelope: envelopes[position] as string,
         past: pasts?.[position] || undefined,
         enqueuedAt,
+        readyAt,
         rank: mark,
         expiresAt,
       });

@@ -1,6 +1,6 @@
 /**
- * Holds one connection that LISTENs for wake-ups, and makes a new one whenever it breaks. Each time it has (re)connected
- * it says so as if jobs had come, since what was sent meanwhile is lost.
+ * Holds one connection that LISTENs, for wake-ups or events, and makes a new one whenever it breaks. Each time that it has
+ * (re)connected it says so, since what was sent meanwhile is lost.
  */
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +11,8 @@ export interface ListenerOptions {
   readonly url: () => Promise<string>;
   readonly channel: string;
   said(payload: string): void;
+  /** Connected, for the first time or again: what was said before has not been heard. */
+  connected(): void;
 }
 
 const slowestRetryMs = 2_000;
@@ -72,7 +74,7 @@ export class Listener {
       await client.query(`listen ${client.escapeIdentifier(this.#options.channel)}`);
       this.#client = client;
       if (this.#stopping.signal.aborted) await client.end();
-      this.#options.said('j');
+      this.#options.connected();
       return { ended };
     } catch {
       if (client !== undefined) void hangUp(client);

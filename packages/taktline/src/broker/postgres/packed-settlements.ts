@@ -118,7 +118,7 @@ function packMove(settlement: Exclude<Settlement, { kind: 'end' }>, at: number, 
     envelope: job.envelope,
     past,
     ...(kind === 'bury' ? {} : { expires: job.expiresAt }),
-    ...(kind === 'release' ? { lane: laneNumber(settlement.lane) } : {}),
+    ...(kind === 'release' ? { lane: laneNumber(settlement.lane), ready: job.readyAt === job.enqueuedAt ? undefined : job.readyAt } : {}),
     ...(kind === 'reschedule' ? { delay: settlement.delayMs } : {}),
     // A dead letter is the last resort: what it says must not keep it from being stored.
     ...(kind === 'bury' ? { task: storable(settlement.task), code: storable(settlement.code), message: storable(settlement.message) } : {}),

@@ -3,10 +3,10 @@
  * one statement and one round trip; how batches become its arguments is in wire.ts and packed-settlements.ts.
  */
 import type {
+  Backlog,
   Broker,
   CancelReply,
   Claim,
-  ClaimedJob,
   ClaimRequest,
   EndedJob,
   EnqueueReply,
@@ -16,20 +16,23 @@ import type {
   Pulse,
   QueueDeclaration,
   Settlement,
+  Told,
   WakeListener,
   WorkerDescription,
+  WorkerRequest,
 } from '../broker.ts';
 import { askedToStop, cancelReplies, endedStates, laneNumber, suspectLanes } from '../codes.ts';
 import { dueOf, expiryOf, packJobs } from '../packs.ts';
 import { type ClaimRow, freshClaim, type StoredClaimRow, storedClaim } from './claim-rows.ts';
 import { Connection } from './connection.ts';
-import { Listener } from './listener.ts';
+import { Listener, type ListenerOptions } from './listener.ts';
+import { packCounts } from './packed-counts.ts';
 import { packSettlements } from './packed-settlements.ts';
 import { QueueCursor } from './queue-cursor.ts';
 import { QueueTable } from './queue-table.ts';
 import { migrate, requireSchema } from './schema.ts';
 import { type Statements, statements } from './statements.ts';
-import { array, join, joinPacks } from './wire.ts';
+import { array, join, joinPacks, storable } from './wire.ts';
 
 /** A claim takes no more than this; one larger job still fits. */
 const claimBytes = 4 * 1024 * 1024;
@@ -173,28 +176,56 @@ export class PostgresBroker implements Broker {
     };
   }
 
-  async pulse(
-    worker: string,
-    queues: readonly string[],
-    progress: readonly { readonly job: ClaimedJob; readonly value: string }[],
-  ): Promise<Pulse> {
+  async pulse(worker: string, queues: readonly string[], { progress = [], counted }: Told): Promise<Pulse> {
     const byClaim: Record<string, Record<string, string>> = {};
     for (const { job, value } of progress) {
       byClaim[job.claim] ??= {};
       (byClaim[job.claim] as Record<string, string>)[job.position] = value;
     }
-    const [row] = await this.connection.query<{ alive: boolean; cancelled: string | null; lanes: number; lost: boolean; held: number }>(
-      this.statements.pulse,
-      [worker, array(await this.queues.numbers(queues)), progress.length === 0 ? null : JSON.stringify(byClaim)],
-    );
-    const { alive, cancelled, lanes, lost, held } = row as NonNullable<typeof row>;
+    const [row] = await this.connection.query<PulseRow>(this.statements.pulse, [
+      worker,
+      array(await this.queues.numbers(queues)),
+      progress.length === 0 ? null : JSON.stringify(byClaim),
+      ...(await packCounts(counted, this.queues)),
+    ]);
+    const { alive, cancelled, lanes, lost, held, requests, watched } = row as PulseRow;
     return {
       alive,
       cancelled: askedToStop(cancelled?.split(',') ?? []),
       suspects: suspectLanes(lanes),
       lostWorkers: lost,
       held,
+      requests: requests ?? [],
+      watched,
     };
+  }
+
+  async announce(worker: string, info: WorkerDescription['info']): Promise<void> {
+    await this.connection.query(this.statements.announce, [worker, JSON.stringify(info)]);
+  }
+
+  async backlog(queues: readonly string[]): Promise<Backlog> {
+    const [row] = await this.connection.query<{ waiting: string; wait: string | null }>(this.statements.backlog, [
+      array(await this.queues.numbers(queues)),
+    ]);
+    const wait = row?.wait ?? null;
+    return { waiting: Number(row?.waiting ?? 0), oldestWaitMs: wait === null ? undefined : Math.max(0, Number(wait)) };
+  }
+
+  async answer(worker: string, request: string, body: string): Promise<void> {
+    await this.connection.query(this.statements.answer, [worker, request, storable(body)]);
+  }
+
+  async publish(events: readonly string[]): Promise<void> {
+    if (events.length > 0) await this.connection.query(this.statements.publish, [this.eventChannel, [...events]]);
+  }
+
+  async describe(tasks: readonly { readonly name: string; readonly description: string }[]): Promise<void> {
+    if (tasks.length === 0) return;
+    await this.open();
+    // The last of a name, since a statement may write a row only once.
+    const byName = new Map(tasks.map(({ name, description }) => [name, storable(description)]));
+    await this.connection.query(this.statements.describe, [[...byName.keys()], [...byName.values()]]);
   }
 
   async missing(worker: string, known: readonly string[]): Promise<readonly Claim[]> {
@@ -225,11 +256,15 @@ export class PostgresBroker implements Broker {
     await this.ping();
     // Behind a pooler nothing would arrive: the workers' slow poll has to do.
     if (this.connection.pooled) return async () => undefined;
-    const listener = new Listener({
-      url: this.#options.url,
-      channel: this.#channel,
+    return this.hear(this.#channel, {
       said: (payload) => (payload.startsWith('w') ? wake.attention(payload.slice(1)) : wake.jobs()),
+      connected: () => wake.jobs(),
     });
+  }
+
+  /** Hears a channel, until the function that it gives is called or the broker is closed. */
+  async hear(channel: string, heard: Pick<ListenerOptions, 'said' | 'connected'>): Promise<() => Promise<void>> {
+    const listener = new Listener({ url: this.#options.url, channel, ...heard });
     this.#listeners.add(listener);
     await listener.start();
     return async () => {
@@ -249,8 +284,7 @@ export class PostgresBroker implements Broker {
       for (const reply of row?.replies ?? []) answers.push(cancelReplies.get(reply) ?? 'unknown');
       for (const worker of row?.workers ?? []) workers.add(worker);
     }
-    // Done already, and the workers hear of it with their next pulse at the latest: a lost notification changes nothing.
-    for (const worker of workers) await this.connection.query(this.statements.notify, [this.#channel, `w${worker}`]).catch(() => undefined);
+    await this.callAttention([...workers]);
     return answers;
   }
 
@@ -290,6 +324,15 @@ export class PostgresBroker implements Broker {
     if (row?.idle === true) this.#wake('j');
   }
 
+  /** Lets workers pulse now. Done already, what they are to hear of, and heard with their next pulse at the latest: it may get lost. */
+  async callAttention(workers: readonly string[]): Promise<void> {
+    for (const worker of workers) await this.connection.query(this.statements.notify, [this.#channel, `w${worker}`]).catch(() => undefined);
+  }
+
+  get eventChannel(): string {
+    return `${this.#options.namespace}_events`;
+  }
+
   get #channel(): string {
     return `${this.#options.namespace}_wake`;
   }
@@ -318,6 +361,16 @@ export class PostgresBroker implements Broker {
       });
   }
 }
+
+type PulseRow = Record<string, unknown> & {
+  readonly alive: boolean;
+  readonly cancelled: string | null;
+  readonly lanes: number;
+  readonly lost: boolean;
+  readonly held: number;
+  readonly requests: readonly WorkerRequest[] | null;
+  readonly watched: boolean;
+};
 
 type ExchangeRow = Record<string, unknown> &
   Omit<ClaimRow, 'claim'> & {

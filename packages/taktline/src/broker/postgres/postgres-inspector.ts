@@ -1,14 +1,18 @@
 /** The Postgres implementation of the inspector: what people ask, in bounded steps. */
+import { TaktlineError } from '../../support/taktline-error.ts';
 import { withoutUndefined } from '../../support/without-undefined.ts';
 import { decodePast, encodePast, redriven } from '../../task/job.ts';
 import { type AdoptedJob, type AdoptReply, adoptedForMs } from '../adopted-job.ts';
+import type { JobCount } from '../broker.ts';
 import { endedStates, laneNamed, laneNumber } from '../codes.ts';
 import { type Answered, clock, primary, reachable } from '../findings.ts';
 import type { DeadLetterFilter, Finding, Inspector, Page, QueueCounts, StoredDeadLetter, StoredJob, WorkerRecord } from '../inspector.ts';
 import { checkTexts } from '../job-texts.ts';
+import { keepWatching, watchMs } from '../watching.ts';
+import { countOf } from './packed-counts.ts';
 import type { PostgresBroker } from './postgres-broker.ts';
 import { installedVersion } from './schema.ts';
-import { storable } from './wire.ts';
+import { array, storable } from './wire.ts';
 
 type Row = Record<string, unknown>;
 
@@ -35,6 +39,7 @@ export class PostgresInspector implements Inspector {
       running: Number(row['running']),
       dead: Number(row['dead']),
       oldestWaitMs: row['wait'] === null ? undefined : Math.max(0, Number(row['wait'])),
+      paused: row['paused'] === true,
     }));
   }
 
@@ -111,6 +116,64 @@ export class PostgresInspector implements Inspector {
     await this.#broker.open();
     const [row] = await this.#query(this.#broker.statements.purge, [await this.#number(queue), limit]);
     return Number(row?.['n'] ?? 0);
+  }
+
+  async pause(queue: string): Promise<void> {
+    await this.#broker.open();
+    await this.#query(this.#broker.statements.pause, [await this.#number(queue), true]);
+  }
+
+  async resume(queue: string): Promise<void> {
+    await this.#broker.open();
+    await this.#query(this.#broker.statements.pause, [await this.#number(queue), false]);
+    await this.#broker.wakeIdle();
+  }
+
+  async ask(workers: readonly string[], body: string, keepMs: number): Promise<string> {
+    await this.#broker.open();
+    const [row] = await this.#broker.connection.query<{ id: string }>(this.#broker.statements.ask, [
+      array(workers),
+      storable(body),
+      Math.round(keepMs),
+    ]);
+    await this.#broker.callAttention(workers);
+    return row?.id ?? '0';
+  }
+
+  async answers(request: string): Promise<readonly { readonly worker: string; readonly body: string }[]> {
+    const rows = await this.#query(this.#broker.statements.answers, [request]);
+    return rows.map((row) => ({ worker: String(row['worker']), body: String(row['body']) }));
+  }
+
+  async watch(listener: (event: string) => void): Promise<() => Promise<void>> {
+    await this.#broker.open();
+    if (this.#broker.connection.pooled) {
+      throw new TaktlineError('BROKER_URL', 'events cannot be heard through a pooler: give a URL that goes around it');
+    }
+    const renew = async () => void (await this.#query(this.#broker.statements.watch, [watchMs]));
+    const deaf = await this.#broker.hear(this.#broker.eventChannel, { said: listener, connected: () => undefined });
+    return keepWatching(renew, deaf);
+  }
+
+  async counts(fromMinute: number, toMinute: number): Promise<readonly (JobCount & { readonly minute: number })[]> {
+    await this.#broker.open();
+    return (await this.#query(this.#broker.statements.jobCounts, [fromMinute, toMinute])).map(countOf);
+  }
+
+  async catalogue(): Promise<readonly { readonly name: string; readonly description: string; readonly describedAt: number }[]> {
+    await this.#broker.open();
+    const rows = await this.#query(this.#broker.statements.catalogue);
+    return rows.map((row) => ({
+      name: String(row['name']),
+      description: String(row['description']),
+      describedAt: Number(row['described_at']),
+    }));
+  }
+
+  async place(id: string): Promise<{ readonly before: number; readonly of: number } | undefined> {
+    await this.#broker.open();
+    const [row] = await this.#query(this.#broker.statements.place, [id]);
+    return row === undefined ? undefined : { before: Number(row['before']), of: Number(row['of']) };
   }
 
   async adopt(jobs: readonly AdoptedJob[]): Promise<readonly AdoptReply[]> {

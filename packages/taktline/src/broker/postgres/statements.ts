@@ -21,7 +21,9 @@ export function statements(namespace: string) {
     queues: make('queues', `select id, name, priority from ${s}.queues`),
     enqueue: call('enqueue', 11),
     exchange: call('exchange', 26),
-    pulse: call('pulse', 3),
+    pulse: call('pulse', 10),
+    backlog: call('backlog', 1),
+    place: call('place', 1),
     recover: call('recover', 1),
     tidy: call('tidy', 1),
     adopt: call('adopt', 2),
@@ -36,6 +38,30 @@ export function statements(namespace: string) {
       `insert into ${s}.workers (name, info, lease_ms, started_at, expires_at)
        values ($1, $2, $3, ${s}.now_ms(), ${s}.now_ms() + $3::int) returning id`,
     ),
+    announce: make('announce', `update ${s}.workers set info = $2 where id = $1`),
+    pause: make('pause', `update ${s}.queues set paused = $2 where id = $1 and paused <> $2`),
+    ask: make(
+      'ask',
+      `with number as materialized (select nextval('${s}.request_numbers') as id)
+       insert into ${s}.requests (worker, id, body, expires_at)
+       select w, n.id, $2, ${s}.now_ms() + $3::bigint from number n, unnest($1::bigint[]) w returning id`,
+    ),
+    answer: make('answer', `update ${s}.requests set answer = $3 where worker = $1 and id = $2 and answer is null`),
+    answers: make('answers', `select worker, answer as body from ${s}.requests where id = $1 and answer is not null`),
+    publish: make('publish', `select set_config('synchronous_commit', 'off', true), count(pg_notify($1, t)) from unnest($2::text[]) t`),
+    watch: make('watch', `update ${s}.watch set until = greatest(until, ${s}.now_ms() + $1::bigint)`),
+    describe: make(
+      'describe',
+      `insert into ${s}.catalogue as c (name, description, described_at)
+       select t.n, t.d, ${s}.now_ms() from unnest($1::text[], $2::text[]) as t(n, d) order by 1
+       on conflict (name) do update set description = excluded.description, described_at = excluded.described_at`,
+    ),
+    catalogue: make('catalogue', `select name, description, described_at from ${s}.catalogue order by name`),
+    jobCounts: make(
+      'job_counts',
+      `select c.minute, c.task, q.name as queue, c.outcome, c.count, c.waited, c.ran
+       from ${s}.counts c join ${s}.queues q on q.id = c.queue where c.minute between $1 and $2 order by c.minute, c.task, q.name, c.outcome`,
+    ),
     ended: make(
       'ended',
       `select id, state::text, result, past from ${s}.ended_jobs($1)
@@ -45,10 +71,10 @@ export function statements(namespace: string) {
       'counts',
       `with running as (
          select h.queue, count(*) as n from ${s}.claims c, ${s}.held(c.runs, c.open) h group by 1
-       ), waiting as (select queue, sum(size) as n, min(enqueued_at) filter (where rank < 1::bigint << 60) as oldest from ${s}.ready group by queue),
+       ), waiting as (select queue, sum(size) as n, min(coalesce(ready_at, enqueued_at)) filter (where rank < 1::bigint << 60) as oldest from ${s}.ready group by queue),
        later as (select queue, count(*) as n from ${s}.scheduled group by queue),
        dead as (select queue, count(*) as n from ${s}.dead group by queue)
-       select q.name, q.priority, coalesce(w.n, 0) as ready, coalesce(l.n, 0) as scheduled, coalesce(r.n, 0) as running, coalesce(d.n, 0) as dead,
+       select q.name, q.priority, q.paused, coalesce(w.n, 0) as ready, coalesce(l.n, 0) as scheduled, coalesce(r.n, 0) as running, coalesce(d.n, 0) as dead,
          ${s}.now_ms() - w.oldest as wait
        from ${s}.queues q left join waiting w on w.queue = q.id left join later l on l.queue = q.id
          left join running r on r.queue = q.id left join dead d on d.queue = q.id order by q.priority desc, q.name`,
@@ -106,8 +132,8 @@ export function statements(namespace: string) {
     redrive: make(
       'redrive',
       `with gone as (delete from ${s}.dead where id = any ($1) returning *)
-       insert into ${s}.ready (queue, rank, id, enqueued_at, envelopes, past)
-       select g.queue, ((10 - g.priority)::bigint << 56) | nextval('${s}.arrivals'), g.id, g.enqueued_at, g.envelope, m.past
+       insert into ${s}.ready (queue, rank, id, enqueued_at, ready_at, envelopes, past)
+       select g.queue, ((10 - g.priority)::bigint << 56) | nextval('${s}.arrivals'), g.id, g.enqueued_at, ${s}.now_ms(), g.envelope, m.past
        from gone g join unnest($1::text[], $2::text[]) as m(id, past) on m.id = g.id order by g.died_at returning id`,
     ),
     wakes: make('wakes', `select exists (select 1 from ${s}.workers where idle and expires_at > ${s}.now_ms()) as idle`),

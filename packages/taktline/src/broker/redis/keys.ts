@@ -36,6 +36,11 @@ export class Keys {
     return `taktline:{${this.#namespace}:${name}}`;
   }
 
+  /** The queue whose base this is. */
+  queueNamed(base: string): string {
+    return base.slice(this.queue('').length - 1, -1);
+  }
+
   channel(name: string): string {
     return `${this.queue(name)}:wake`;
   }
@@ -45,7 +50,7 @@ export class Keys {
     return `taktline:{${this.#namespace}}:hands`;
   }
 
-  /** The channel of what a worker is handed. */
+  /** A worker's own channel: what it is handed, and that something is asked of it. */
   hand(worker: string): string {
     return `${this.hands}:${worker}`;
   }
@@ -63,6 +68,31 @@ export class Keys {
   /** Leases and descriptions of workers. */
   get workers(): readonly [leases: string, descriptions: string] {
     return [`taktline:{${this.#namespace}}:leases`, `taktline:{${this.#namespace}}:workers`];
+  }
+
+  /** Requests to workers: how many there were; with the number of one behind it, that one. */
+  get requests(): string {
+    return `taktline:{${this.#namespace}}:requests`;
+  }
+
+  /** There while somebody listens to events. */
+  get watched(): string {
+    return `taktline:{${this.#namespace}}:watched`;
+  }
+
+  /** The channel of events. */
+  get events(): string {
+    return `taktline:{${this.#namespace}}:events`;
+  }
+
+  /** With a minute behind it: what was counted in it. */
+  get counts(): string {
+    return `taktline:{${this.#namespace}}:counts`;
+  }
+
+  /** Tasks as workers have described them. */
+  get catalogue(): string {
+    return `taktline:{${this.#namespace}}:catalogue`;
   }
 
   /** Where an id of a caller's is reserved: one of a few hashes, which spread over a Cluster. */

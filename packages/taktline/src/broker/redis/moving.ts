@@ -20,7 +20,7 @@ export class Moving {
   }
 
   async adopt(jobs: readonly AdoptedJob[]): Promise<readonly AdoptReply[]> {
-    const { names, reserved, publish } = this.#broker;
+    const { names, reserved, publishing: publish } = this.#broker;
     for (const job of jobs) checkTexts(job);
     await names.check(jobs.map(({ queue }) => queue));
     const places = [...jobs.keys()].filter((index) => !madeHere((jobs[index] as AdoptedJob).id));

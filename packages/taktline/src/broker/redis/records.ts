@@ -11,6 +11,7 @@ export const laneOfRank = (rank: number): Lane => laneNamed(Math.floor(rank / la
 
 export interface JobRecord {
   readonly enqueuedAt: number;
+  readonly readyAt: number;
   readonly expiresAt: number | undefined;
   readonly size: number;
   readonly priority: number;
@@ -21,9 +22,10 @@ export interface JobRecord {
 
 export function readRecord(raw: string): JobRecord {
   const [head, past, ids, envelopes] = raw.split(groupSeparator) as [string, string, string, string];
-  const [enqueued, expires, size, priority] = head.split(',') as [string, string, string, string];
+  const [enqueued, expires, size, priority, since] = head.split(',') as [string, string, string, string, string?];
   return {
     enqueuedAt: Number(enqueued),
+    readyAt: Number(since ?? enqueued),
     expiresAt: expires === '' ? undefined : Number(expires),
     size: Number(size),
     priority: Number(priority),
@@ -38,7 +40,7 @@ export function freshClaim(id: string, lane: Lane, queue: string, now: string, r
   const jobs: ClaimedJob[] = [];
   for (const [index, run] of runs.split(separator).entries()) {
     const record = readRecord(raws[index] as string);
-    const { enqueuedAt, expiresAt } = record;
+    const { enqueuedAt, readyAt, expiresAt } = record;
     const past = record.past === '' ? undefined : record.past;
     // The same text for all jobs of the run: settlements tell by it which belong together.
     const mark = `${index + 1},${jobs.length},${run.slice(0, run.indexOf(','))}`;
@@ -52,6 +54,7 @@ export function freshClaim(id: string, lane: Lane, queue: string, now: string, r
         envelope: record.envelopes[place] as string,
         past,
         enqueuedAt,
+        readyAt,
         rank: mark,
         expiresAt,
       });

@@ -91,11 +91,7 @@ describeOnRedis('the Redis broker', (url) => {
     await lost.leave();
     await worker.broker.recover(worker.id);
     const held = (await broker.missing(worker.id, [])).flatMap((claim) => claim.jobs);
-    await broker.pulse(
-      worker.id,
-      ['usual'],
-      held.slice(0, 3).map((one) => ({ job: one, value: '1' })),
-    );
+    await broker.pulse(worker.id, ['usual'], { progress: held.slice(0, 3).map((one) => ({ job: one, value: '1' })) });
     await worker.settle(
       ...held.slice(0, 10).map((one) => release(one, 'suspects')),
       ...held.slice(10).map((one) => end(one, { keepMs: 0 })),
@@ -358,7 +354,7 @@ describeOnRedis('the Redis broker', (url) => {
       const broker = make();
       const { worker } = await idle(broker);
       await broker.enqueue(jobs(2));
-      expect((await broker.pulse(worker.id, ['usual'], [])).held).toBe(1);
+      expect((await broker.pulse(worker.id, ['usual'], {})).held).toBe(1);
       const [claim] = await broker.missing(worker.id, []);
       expect(ids(claim?.jobs ?? [])).toEqual(['job-0', 'job-1']);
     });
@@ -476,7 +472,7 @@ describeWithRedisServers('what the Redis broker does for five hundred jobs at on
       const running = held.slice(-500).map(({ id }) => id);
       expect(await costOf(() => broker.states(running))).toBeLessThan(limitMs);
       expect(await costOf(() => broker.cancel(running))).toBeLessThan(limitMs);
-      expect((await broker.pulse(worker.id, ['usual'], [])).cancelled).toHaveLength(500);
+      expect((await broker.pulse(worker.id, ['usual'], {})).cancelled).toHaveLength(500);
       const inspector = new RedisInspector(broker, 'blocks');
       while ((await inspector.purge('usual', 1_000)) > 0);
 
@@ -568,7 +564,7 @@ describeWithRedisServers('a user of Redis with the rights of docs/redis.md', () 
       await broker.enqueue([...jobs(20, 'named', named('print', 1)), ...Array.from({ length: 50 }, () => job(newId('usual')))]);
       const [dies, cancelled, ...rest] = await worker.take({ limit: 100, idle: true });
       await broker.cancel([cancelled?.id ?? '', newId('usual')]);
-      await broker.pulse(worker.id, ['usual'], [{ job: cancelled as never, value: '1' }]);
+      await broker.pulse(worker.id, ['usual'], { progress: [{ job: cancelled as never, value: '1' }] });
       await worker.done(bury(dies as never), ...rest.map((one) => end(one, { keepMs: 1 })));
       await broker.missing(worker.id, []);
       await broker.states([dies?.id ?? '']);

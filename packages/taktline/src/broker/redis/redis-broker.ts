@@ -7,10 +7,10 @@ import { groupBy } from '../../support/group-by.ts';
 import { madeHere, markOf, queueMark } from '../../support/ids.ts';
 import { TaktlineError } from '../../support/taktline-error.ts';
 import type {
+  Backlog,
   Broker,
   CancelReply,
   Claim,
-  ClaimedJob,
   ClaimRequest,
   EndedJob,
   EnqueueReply,
@@ -20,6 +20,7 @@ import type {
   Pulse,
   QueueDeclaration,
   Settlement,
+  Told,
   WakeListener,
   WorkerDescription,
 } from '../broker.ts';
@@ -30,6 +31,7 @@ import { Connection, type Script } from './connection.ts';
 import { JobSearch } from './job-search.ts';
 import { Keys } from './keys.ts';
 import { requireLayout, requireServer } from './layout.ts';
+import { packCounts } from './packed-counts.ts';
 import { QueueNames } from './queue-names.ts';
 import { freshClaim, separator, storedClaim } from './records.ts';
 import { type Named, type Reservation, ReservedIds } from './reserved-ids.ts';
@@ -66,6 +68,8 @@ export class RedisBroker implements Broker {
   readonly search: JobSearch;
   /** By worker: how often it has asked what it misses. */
   readonly #epochs = new Map<string, number>();
+  /** Workers that have joined by this broker: what they said then and that never changes, and the queues that they listen to. */
+  readonly #joined = new Map<string, Omit<WorkerDescription, 'info'> & { readonly queues: readonly string[] }>();
   #tidied = 0;
   #opening: Promise<void> | undefined;
 
@@ -163,7 +167,7 @@ export class RedisBroker implements Broker {
   /** In one step, so that the jobs keep their order. Tells of each whether it was added. */
   async #enqueueIn(queue: string, jobs: readonly NewJob[]): Promise<readonly boolean[]> {
     const records = packJobs(jobs);
-    const args: Argument[] = [this.publish];
+    const args: Argument[] = [this.publishing];
     for (const { items, first, last } of records) {
       const head = items[0] as NewJob;
       const { id, priority, unique } = head;
@@ -186,8 +190,11 @@ export class RedisBroker implements Broker {
   async join(worker: WorkerDescription): Promise<string> {
     await this.open();
     const { workers } = this.keys;
-    const description = JSON.stringify({ name: worker.name, leaseMs: worker.leaseMs, info: worker.info });
-    return (await this.connection.run(scripts.join, workers[0], workers, [description, String(worker.leaseMs)])) as string;
+    const { name, leaseMs, info } = worker;
+    const description = JSON.stringify({ name, leaseMs, info });
+    const id = (await this.connection.run(scripts.join, workers[0], workers, [description, String(leaseMs)])) as string;
+    this.#joined.set(id, { name, leaseMs, queues: [] });
+    return id;
   }
 
   async leave(worker: string): Promise<void> {
@@ -195,6 +202,7 @@ export class RedisBroker implements Broker {
     const held = await Promise.all((await this.names.all(0)).map((name) => this.runIn(name, scripts.leave, [worker])));
     if (held.every((count) => count === 0)) await this.#depart(worker, '1');
     this.#epochs.delete(worker);
+    this.#joined.delete(worker);
   }
 
   /** @param forget `1` when it holds nothing any more */
@@ -223,7 +231,7 @@ export class RedisBroker implements Broker {
       const args: Argument[] = [
         worker,
         epoch,
-        this.publish,
+        this.publishing,
         String(queues.length),
         String(limit),
         String(bytes),
@@ -280,11 +288,7 @@ export class RedisBroker implements Broker {
     };
   }
 
-  async pulse(
-    worker: string,
-    queues: readonly string[],
-    progress: readonly { readonly job: ClaimedJob; readonly value: string }[],
-  ): Promise<Pulse> {
+  async pulse(worker: string, queues: readonly string[], { progress = [], counted }: Told): Promise<Pulse> {
     const told = new Map<string, { readonly queue: string; readonly claim: string; readonly values: Record<string, string> }>();
     for (const { job, value } of progress) {
       const key = `${job.queue} ${job.claim}`;
@@ -299,21 +303,77 @@ export class RedisBroker implements Broker {
     const groups = this.connection.clustered ? [[], ...names.map((name) => [name])] : [names];
     const answers = await Promise.all(
       groups.map((group, index) => {
-        const keys = [...group.map((name) => this.keys.queue(name)), ...(index === 0 ? this.keys.workers : [])];
+        const { workers, requests, watched, counts } = this.keys;
+        const keys = [...group.map((name) => this.keys.queue(name)), ...(index === 0 ? [...workers, requests, watched, counts] : [])];
+        const counting = index === 0 && counted !== undefined ? [String(counted.number), packCounts(counted.counts)] : ['', ''];
         const args = [...told.values()]
           .filter(({ queue }) => group.includes(queue))
           .flatMap(({ queue, claim, values }) => [String(group.indexOf(queue) + 1), claim, JSON.stringify(values)]);
-        return this.connection.run(scripts.pulse, keys[0] as string, keys, [worker, String(group.length), ...args]) as Promise<PulseAnswer>;
+        return this.connection.run(scripts.pulse, keys[0] as string, keys, [
+          worker,
+          String(group.length),
+          ...counting,
+          ...args,
+        ]) as Promise<PulseAnswer>;
       }),
     );
     const lanes = answers.reduce((bits, [, more]) => bits | more, 0);
     return {
       alive: answers.every(([gone]) => gone === 0),
-      cancelled: answers.flatMap(([, , , , ...asked]) => askedToStop(asked)),
+      cancelled: answers.flatMap(([, , , , , , ...asked]) => askedToStop(asked)),
       suspects: suspectLanes(lanes),
       lostWorkers: answers.some(([, , lost]) => lost === 1),
       held: answers.reduce((sum, [, , , held]) => sum + held, 0),
+      requests: answers.flatMap(([, , , , asked]) => pairsOf(asked).map(([id, body]) => ({ id, body }))),
+      watched: answers.some(([, , , , , watched]) => watched === 1),
     };
+  }
+
+  async announce(worker: string, info: WorkerDescription['info']): Promise<void> {
+    const joined = this.#joined.get(worker);
+    if (joined === undefined) return;
+    const [, descriptions] = this.keys.workers;
+    await this.connection.run(
+      scripts.announce,
+      descriptions,
+      [descriptions],
+      [worker, JSON.stringify({ name: joined.name, leaseMs: joined.leaseMs, info })],
+    );
+  }
+
+  async backlog(queues: readonly string[]): Promise<Backlog> {
+    const answers = await Promise.all(
+      this.connection
+        .together(queues.map((name) => this.keys.queue(name)))
+        .map((keys) => this.connection.run(scripts.backlog, keys[0] as string, keys, []) as Promise<readonly [number, string]>),
+    );
+    const waits = answers.flatMap(([, longest]) => (longest === '' ? [] : [Number(longest)]));
+    return {
+      waiting: answers.reduce((sum, [waiting]) => sum + waiting, 0),
+      oldestWaitMs: waits.length === 0 ? undefined : Math.max(...waits),
+    };
+  }
+
+  async answer(worker: string, request: string, body: string): Promise<void> {
+    const [, descriptions] = this.keys.workers;
+    await this.connection.run(scripts.answer, descriptions, [descriptions, this.keys.requests], [worker, request, body]);
+  }
+
+  async publish(events: readonly string[]): Promise<void> {
+    // Sent in one turn, they travel together.
+    await Promise.all(events.map((text) => this.connection.command(this.keys.events, [this.publishing, this.keys.events, text])));
+  }
+
+  async describe(tasks: readonly { readonly name: string; readonly description: string }[]): Promise<void> {
+    if (tasks.length === 0) return;
+    await this.open();
+    const { catalogue } = this.keys;
+    await this.connection.run(
+      scripts.describe,
+      catalogue,
+      [catalogue],
+      tasks.flatMap(({ name, description }) => [name, description]),
+    );
   }
 
   async missing(worker: string, known: readonly string[]): Promise<readonly Claim[]> {
@@ -376,23 +436,38 @@ export class RedisBroker implements Broker {
   async listen(queues: readonly string[], listener: WakeListener, worker?: string): Promise<() => Promise<void>> {
     await this.ping();
     const doubt = () => listener.doubt?.();
-    const hand = worker === undefined || this.#hands.length === 0 ? undefined : this.keys.hand(worker);
-    const names = new Map(queues.map((name) => [this.keys.queue(name), name]));
+    const own = worker === undefined ? undefined : this.keys.hand(worker);
     const stop = await this.connection.subscribe({
-      channels: [...queues.map((name) => this.keys.channel(name)), ...(hand === undefined ? [] : [hand])],
+      channels: [...queues.map((name) => this.keys.channel(name)), ...(own === undefined ? [] : [own])],
       message: (channel, payload) => {
-        if (channel === hand) listener.handed?.(handed(names, payload));
+        if (channel === own && payload !== 'w') listener.handed?.(this.#handed(payload));
+        else if (channel === own) listener.attention(worker as string);
         else if (payload.startsWith('w')) listener.attention(payload.slice(1));
         else listener.jobs();
       },
       missed: () => listener.jobs(),
     });
+    if (worker !== undefined) await this.#listens(worker, queues);
     // Also when the connection that listens was: what it was handed meanwhile it has not heard.
     this.connection.replaced.add(doubt);
     return async () => {
       this.connection.replaced.delete(doubt);
       await stop();
     };
+  }
+
+  /** What a worker is handed; see hand() in scripts/prelude.lua. */
+  #handed(payload: string): Claim {
+    const [base, id, at, runs, ...raws] = JSON.parse(payload) as [string, string, string, string, ...string[]];
+    return freshClaim(id, 'usual', this.keys.queueNamed(base), at, runs, raws);
+  }
+
+  /** A worker that takes no more jobs of a queue must not sleep there: it would be handed some. */
+  async #listens(worker: string, queues: readonly string[]): Promise<void> {
+    const joined = this.#joined.get(worker);
+    const left = (joined?.queues ?? []).filter((name) => !queues.includes(name)).map((name) => `${this.keys.queue(name)}:idle`);
+    if (joined !== undefined) this.#joined.set(worker, { ...joined, queues });
+    await Promise.all(left.map((key) => this.connection.command(key, ['SREM', key, worker])));
   }
 
   async cancel(ids: readonly string[]): Promise<readonly CancelReply[]> {
@@ -402,7 +477,7 @@ export class RedisBroker implements Broker {
       const known: number[] = [];
       for (let left = indices; left.length > 0; ) {
         const asked = left.map((index) => ids[index] as string);
-        const answers = (await this.runIn(queue, scripts.cancel, [this.publish, ...asked])) as readonly string[];
+        const answers = (await this.runIn(queue, scripts.cancel, [this.publishing, ...asked])) as readonly string[];
         for (const [at, index] of left.entries()) {
           const reply = cancelReplies.get(answers[at] as string);
           if (reply === undefined) continue;
@@ -450,8 +525,8 @@ export class RedisBroker implements Broker {
     return this.connection.clustered ? [] : [this.keys.hands];
   }
 
-  /** The command by which scripts wake workers. */
-  get publish(): string {
+  /** The command that publishes: scripts wake workers by it. */
+  get publishing(): string {
     return this.connection.clustered ? 'SPUBLISH' : 'PUBLISH';
   }
 }
@@ -465,14 +540,20 @@ type ExchangeAnswer = readonly [
   masks: readonly string[],
   claims: readonly (readonly [number: number, id: string, now: string, runs: string, ...raws: string[]])[],
 ];
-type PulseAnswer = readonly [gone: number, lanes: number, lost: number, held: number, ...cancels: string[]];
+type PulseAnswer = readonly [
+  gone: number,
+  lanes: number,
+  lost: number,
+  held: number,
+  asked: readonly string[],
+  watched: number,
+  ...cancels: string[],
+];
 type TidyAnswer = readonly [more: number, ...holders: string[]];
 type StoredAnswer = readonly [id: string, claim: string, ...raws: string[]];
 
-/** What a worker is handed; see hand() in scripts/prelude.lua. */
-function handed(names: ReadonlyMap<string, string>, payload: string): Claim {
-  const [base, id, at, runs, ...raws] = JSON.parse(payload) as [string, string, string, string, ...string[]];
-  return freshClaim(id, 'usual', names.get(base) as string, at, runs, raws);
+function pairsOf(flat: readonly string[]): (readonly [string, string])[] {
+  return Array.from({ length: flat.length / 2 }, (_, index) => [flat[2 * index] as string, flat[2 * index + 1] as string]);
 }
 
 export function stateOf(code: string): string {

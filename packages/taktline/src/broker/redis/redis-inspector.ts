@@ -3,12 +3,14 @@ import { groupBy } from '../../support/group-by.ts';
 import { withoutUndefined } from '../../support/without-undefined.ts';
 import { decodePast, encodePast, type JobState, redriven } from '../../task/job.ts';
 import type { AdoptedJob, AdoptReply } from '../adopted-job.ts';
-import type { Lane } from '../broker.ts';
+import type { JobCount, Lane } from '../broker.ts';
 import { laneNamed } from '../codes.ts';
 import { type Answered, clock, primary, reachable } from '../findings.ts';
 import type { DeadLetterFilter, Finding, Inspector, Page, QueueCounts, StoredDeadLetter, StoredJob, WorkerRecord } from '../inspector.ts';
+import { keepWatching, watchMs } from '../watching.ts';
 import { layoutVersion } from './layout.ts';
 import { Moving } from './moving.ts';
+import { readCounts } from './packed-counts.ts';
 import { groupSeparator, laneOfRank, readRecord } from './records.ts';
 import { type RedisBroker, stateOf } from './redis-broker.ts';
 import { scripts } from './scripts.ts';
@@ -34,8 +36,8 @@ export class RedisInspector implements Inspector {
     const now = await this.#now();
     const counts = await Promise.all(
       [...priorities].map(async ([name, priority]) => {
-        const [[ready, scheduled, running, dead, oldest]] = (await this.#broker.runIn(name, scripts.counts, [])) as readonly [
-          readonly [string, number, string, number, string],
+        const [[ready, scheduled, running, dead, oldest, paused]] = (await this.#broker.runIn(name, scripts.counts, [])) as readonly [
+          readonly [string, number, string, number, string, number],
         ];
         return {
           name,
@@ -45,6 +47,7 @@ export class RedisInspector implements Inspector {
           running: Number(running),
           dead,
           oldestWaitMs: oldest === '' ? undefined : Math.max(0, now - Number(oldest)),
+          paused: paused === 1,
         };
       }),
     );
@@ -166,6 +169,73 @@ export class RedisInspector implements Inspector {
     }
   }
 
+  pause(queue: string): Promise<void> {
+    return this.#setPaused(queue, '1');
+  }
+
+  resume(queue: string): Promise<void> {
+    return this.#setPaused(queue, '');
+  }
+
+  async #setPaused(queue: string, paused: '1' | ''): Promise<void> {
+    await this.#broker.open();
+    await this.#broker.names.check([queue]);
+    await this.#broker.runIn(queue, scripts.pause, [this.#broker.publishing, paused]);
+  }
+
+  async ask(workers: readonly string[], body: string, keepMs: number): Promise<string> {
+    await this.#broker.open();
+    const { connection, keys, publishing } = this.#broker;
+    const [, descriptions] = keys.workers;
+    const args = [publishing, String(Math.round(keepMs)), body, keys.hand(''), ...workers];
+    return (await connection.run(scripts.ask, descriptions, [descriptions, keys.requests], args)) as string;
+  }
+
+  async answers(request: string): Promise<readonly { readonly worker: string; readonly body: string }[]> {
+    const { connection, keys } = this.#broker;
+    const stored = (await connection.command(keys.requests, ['HGETALL', `${keys.requests}:${request}`])) as Readonly<
+      Record<string, string>
+    >;
+    return Object.entries(stored).flatMap(([field, body]) => (field.startsWith('by:') ? [{ worker: field.slice(3), body }] : []));
+  }
+
+  async watch(listener: (event: string) => void): Promise<() => Promise<void>> {
+    await this.#broker.open();
+    const { connection, keys } = this.#broker;
+    const { watched, events } = keys;
+    const deaf = await connection.subscribe({ channels: [events], message: (_, text) => listener(text), missed: () => undefined });
+    return keepWatching(async () => void (await connection.command(watched, ['SET', watched, '1', 'PX', String(watchMs)])), deaf);
+  }
+
+  async counts(fromMinute: number, toMinute: number): Promise<readonly (JobCount & { readonly minute: number })[]> {
+    await this.#broker.open();
+    const { connection, keys } = this.#broker;
+    const minutes = Array.from({ length: Math.max(0, toMinute - fromMinute + 1) }, (_, index) => fromMinute + index);
+    // Asked in one turn, they travel together.
+    const hashes = (await Promise.all(
+      minutes.map((minute) => connection.command(keys.counts, ['HGETALL', `${keys.counts}:${minute}`])),
+    )) as readonly Readonly<Record<string, string>>[];
+    return hashes.flatMap((fields, index) => readCounts(minutes[index] as number, fields));
+  }
+
+  async catalogue(): Promise<readonly { readonly name: string; readonly description: string; readonly describedAt: number }[]> {
+    await this.#broker.open();
+    const { connection, keys } = this.#broker;
+    const stored = (await connection.command(keys.catalogue, ['HGETALL', keys.catalogue])) as Readonly<Record<string, string>>;
+    return Object.entries(stored).map(([name, text]) => {
+      const at = text.indexOf(groupSeparator);
+      return { name, description: text.slice(at + 1), describedAt: Number(text.slice(0, at)) };
+    });
+  }
+
+  async place(id: string): Promise<{ readonly before: number; readonly of: number } | undefined> {
+    await this.#broker.open();
+    const [found] = await this.#broker.search.find('s', [id]);
+    if (found === undefined) return undefined;
+    const [before, of] = (await this.#broker.runIn(found.queue, scripts.place, [id])) as readonly [number?, number?];
+    return before === undefined || of === undefined ? undefined : { before, of };
+  }
+
   async adopt(jobs: readonly AdoptedJob[]): Promise<readonly AdoptReply[]> {
     await this.#broker.open();
     return this.#moving.adopt(jobs);
@@ -248,7 +318,7 @@ export class RedisInspector implements Inspector {
     const done = await Promise.all(
       [...groupBy(letters, ({ queue }) => queue)].map(([queue, own]) => {
         const args = own.toReversed().flatMap((letter) => [letter.id, ...how(letter)]);
-        return this.#broker.runIn(queue, scripts.redrive, [this.#broker.publish, ...args]) as Promise<readonly string[]>;
+        return this.#broker.runIn(queue, scripts.redrive, [this.#broker.publishing, ...args]) as Promise<readonly string[]>;
       }),
     );
     return done.flat();

@@ -118,7 +118,10 @@ function packOne(settlement: Settlement): Record<string, unknown> {
       past: settlement.past,
     };
   const shared = { position, kind, past, enqueued: job.enqueuedAt, envelope: job.envelope };
-  if (kind === 'release') return { ...shared, lane: laneNumber(settlement.lane), expires: job.expiresAt };
+  if (kind === 'release') {
+    const ready = job.readyAt === job.enqueuedAt ? undefined : job.readyAt;
+    return { ...shared, lane: laneNumber(settlement.lane), ready, expires: job.expiresAt };
+  }
   if (kind === 'reschedule') return { ...shared, delay: settlement.delayMs, expires: job.expiresAt };
   return { ...shared, letter: letterHead(settlement, { enqueued: job.enqueuedAt }) };
 }

@@ -11,6 +11,8 @@ import { defineTask, type TaskContext, type TaskOptions } from '../../task/task.
 import { Executor } from '../executor.ts';
 import { InlinePool } from './inline-pool.ts';
 
+const unbounded = { usedUp: undefined, maxTasksPerChild: undefined, maxMemoryPerChild: undefined };
+
 let stop: (() => Promise<void>) | undefined;
 afterEach(async () => stop?.());
 
@@ -20,10 +22,17 @@ async function make(run: (input: undefined, ctx: TaskContext) => unknown, option
   const log = new LogLines();
   const executor = new Executor({ tasks, worker: 'w', logger: log.logger, now: Date.now, unknownTaskGraceMs: 1e6, payloadLimit: 1e6 });
   const turns: number[] = [];
-  const pool = new InlinePool({ slots: 4, executor, logger: log.logger, turned: (remainingMs) => void turns.push(remainingMs) });
+  const pool = new InlinePool({
+    slots: 4,
+    executor,
+    logger: log.logger,
+    turned: (remainingMs) => void turns.push(remainingMs),
+    ...unbounded,
+  });
   const settlements: Settlement[] = [];
   const waiting: (() => void)[] = [];
   await pool.start({
+    roomier: () => undefined,
     settled: (settlement) => {
       settlements.push(settlement);
       for (const resolve of waiting.splice(0)) resolve();
@@ -178,6 +187,6 @@ it('stops twice, and starts again', async () => {
   await pool.stop();
   await pool.stop();
   const before = turns.length;
-  await pool.start({ settled: () => undefined });
+  await pool.start({ settled: () => undefined, roomier: () => undefined });
   await polled(() => turns.length).toBeGreaterThan(before);
 });

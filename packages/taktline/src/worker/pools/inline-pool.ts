@@ -6,14 +6,19 @@ import type { ClaimedJob, Settlement } from '../../broker/broker.ts';
 import type { Logger } from '../../support/logger.ts';
 import { TaktlineError } from '../../support/taktline-error.ts';
 import type { TaskDefinition } from '../../task/task.ts';
-import { type JobContext, ShutdownSignal } from '../context.ts';
+import { reportRunning } from '../blocked-stack.ts';
+import type { JobContext } from '../context.ts';
 import type { Executor } from '../executor.ts';
-import type { Pool, PoolEvents, RunningJob, StopReason } from './pool.ts';
+import { type Pool, type PoolEvents, type PoolStats, type RunningJob, type StopReason, stopError } from './pool.ts';
 
 export interface InlinePoolOptions {
   readonly slots: number;
   readonly executor: Executor;
   readonly logger: Logger;
+  /** Told once when so many jobs have ended here, or so much memory is in use. */
+  readonly usedUp: (() => void) | undefined;
+  readonly maxTasksPerChild: number | undefined;
+  readonly maxMemoryPerChild: number | undefined;
   /** Told at each turn of the sweep, and before a task begins: the loop lives, and how long what runs may still take (0: nothing runs). */
   turned(remainingMs: number): void;
 }
@@ -21,26 +26,69 @@ export interface InlinePoolOptions {
 /** One timer looks at the time limits of all jobs; they are kept to within this. */
 const sweepMs = 50;
 
+/** The memory in use is looked at so often. */
+const memoryMs = 500;
+
 /** A deadline that is told this much too early does no harm, and most jobs need not tell theirs. */
 const slackMs = 1_000;
 
 export class InlinePool implements Pool {
-  readonly slots: number;
   readonly #options: InlinePoolOptions;
   readonly #running = new Set<JobContext>();
   #events: PoolEvents | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   /** When the last of what runs has to be over, as it was told. */
   #deadline = 0;
+  #slots: number;
+  #finished = 0;
+  #usedUp = false;
+  #measuredAt = 0;
 
   constructor(options: InlinePoolOptions) {
     this.#options = options;
-    this.slots = options.slots;
+    this.#slots = options.slots;
+  }
+
+  get slots(): number {
+    return this.#slots;
+  }
+
+  get size(): number {
+    return this.#slots;
+  }
+
+  resize(size: number): void {
+    this.#slots = size;
+  }
+
+  /** Its supervisor replaces the worker as a whole. */
+  restart(): boolean {
+    return false;
+  }
+
+  terminate(): boolean {
+    return false;
+  }
+
+  /** The executor looks them up for each job. */
+  limited(): void {
+    return;
+  }
+
+  stats(): PoolStats {
+    return { kind: 'inline', size: this.#slots, slots: this.#slots, children: [], recycled: 0, killed: 0, crashed: 0 };
   }
 
   async start(events: PoolEvents): Promise<void> {
     this.#events = events;
     this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs);
+    // The newest first: what blocks the loop from its first line on is most often it.
+    reportRunning(() =>
+      [...this.#running]
+        .map(({ task, id }) => `${task} ${id}`)
+        .toReversed()
+        .join(', '),
+    );
   }
 
   async stop(): Promise<void> {
@@ -83,7 +131,7 @@ export class InlinePool implements Pool {
   abort(reason: StopReason, only?: { readonly claim: string; readonly position: number }): void {
     for (const ctx of this.#running) {
       if (only !== undefined && (ctx.job.claim !== only.claim || ctx.job.position !== only.position)) continue;
-      ctx.abort(errorOf(reason));
+      ctx.abort(stopError(reason));
     }
   }
 
@@ -95,7 +143,8 @@ export class InlinePool implements Pool {
     if (ctx.settled) return;
     ctx.settled = true;
     this.#running.delete(ctx);
-    this.#events?.settled(settlement);
+    this.#finished += 1;
+    this.#events?.settled(settlement, ctx);
   }
 
   #sweep(): void {
@@ -119,11 +168,20 @@ export class InlinePool implements Pool {
     }
     this.#deadline = now + remainingMs;
     this.#options.turned(remainingMs);
+    this.#measure(now);
   }
-}
 
-function errorOf(reason: StopReason): Error {
-  if (reason === 'cancelled') return new TaktlineError('JOB_CANCELLED', 'the job was cancelled');
-  if (reason === 'lease-lost') return new TaktlineError('LEASE_LOST', 'this worker lost its lease; another one may run the job already');
-  return new ShutdownSignal('the worker stops');
+  /** Whether this process should be replaced. */
+  #measure(now: number): void {
+    const { usedUp, maxTasksPerChild = Number.POSITIVE_INFINITY, maxMemoryPerChild } = this.#options;
+    if (usedUp === undefined || this.#usedUp) return;
+    let full = false;
+    if (maxMemoryPerChild !== undefined && now - this.#measuredAt >= memoryMs) {
+      this.#measuredAt = now;
+      full = process.memoryUsage.rss() >= maxMemoryPerChild;
+    }
+    if (this.#finished < maxTasksPerChild && !full) return;
+    this.#usedUp = true;
+    usedUp();
+  }
 }

@@ -11,8 +11,11 @@
 create table queues (
   id smallint generated always as identity primary key,
   name text not null unique,
-  priority smallint not null check (priority between 1 and 10)
+  priority smallint not null check (priority between 1 and 10),
+  -- No worker claims jobs of it.
+  paused boolean not null default false
 );
+create index queues_paused on queues (id) where paused;
 
 -- Ids that the engine makes: UUIDs of version 8, which begin with the time as those of version 7 do.
 create function made_here(id text) returns boolean language sql immutable parallel safe
@@ -32,11 +35,13 @@ create sequence arrivals as bigint increment 128 maxvalue 72057594037927800;
 
 -- Jobs that may run now. A claim deletes its rows: a row that is updated on its way costs more than one that goes.
 -- rank = lane (bits 60-61: 0 usual, 1 and 2 suspects) | 10 - priority (bits 56-59) | arrival; of a pack, that of its first job
+-- ready_at: since when it could have run, where that is not its enqueue: it waited for a time before.
 create table ready (
   queue smallint not null,
   size smallint not null default 1,
   rank bigint not null,
   enqueued_at bigint not null,
+  ready_at bigint,
   expires_at bigint,
   id text collate "C" not null,
   last_id text collate "C" check (last_id is null or last_id <= window_end(id)),
@@ -67,7 +72,7 @@ create index scheduled_expiry on scheduled (expires_at) where expires_at is not 
 alter table scheduled alter column envelope set storage external;
 
 -- Workers that live. A lease is the worker's: it holds for all of its claims while expires_at is renewed. At 0 the worker
--- was taken for dead, or has left, and its lease is not renewed any more. epoch: see missing().
+-- was taken for dead, or has left, and its lease is not renewed any more. epoch: see missing(). counted: see count_jobs().
 create table workers (
   id bigint generated always as identity primary key,
   name text not null,
@@ -76,13 +81,14 @@ create table workers (
   started_at bigint not null,
   expires_at bigint not null,
   idle boolean not null default false,
-  epoch integer not null default 0
+  epoch integer not null default 0,
+  counted integer not null default 0
 ) with (fillfactor = 50);
 
 -- One row a claimed batch. The batch is never rewritten; `open` has a bit for each job that is not settled yet.
 -- The id is the fence: recovery gives the row a new one. See next_fence().
 -- runs: for jobs that came from one row of ready, and follow each other in the claim: their number, queue, rank of the
--- first, enqueued_at, and expires_at if there is one; "size,queue,rank,enqueued_at,expires_at" joined by semicolons.
+-- first, enqueued_at, expires_at and ready_at if there are any; "size,queue,rank,enqueued_at,expires_at,ready_at" joined by semicolons.
 create sequence fences as bigint;
 create table claims (
   id bigint primary key,

@@ -20,7 +20,7 @@ $$;
 -- jobs are taken (cut). What stays of it goes back in parts of an eighth, or of what was wanted, so that small claims from
 -- a large pack do not copy all of it each time.
 create function take(p_queue smallint, p_from bigint, p_to bigint, p_limit integer, p_enough integer, p_bytes bigint, p_any boolean)
-returns table (size smallint, rank bigint, enqueued_at bigint, expires_at bigint, id text, last_id text, ids text, envelopes text, past text, cut boolean)
+returns table (size smallint, rank bigint, enqueued_at bigint, ready_at bigint, expires_at bigint, id text, last_id text, ids text, envelopes text, past text, cut boolean)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
 as $$
@@ -43,7 +43,7 @@ declare
 begin
   while v_left > 0 and v_bytes > 0 loop
     if v_rows <> '{}' and v_left < v_each and p_limit - v_left >= p_enough then
-      return query select 0::smallint, null::bigint, null::bigint, null::bigint, null, null, null, null, null, false;
+      return query select 0::smallint, null::bigint, null::bigint, null::bigint, null::bigint, null, null, null, null, null, false;
       exit;
     end if;
     v_wanted := greatest(1, v_left / v_each);
@@ -72,14 +72,14 @@ begin
     v_rows := v_rows[:cardinality(v_rows) - 1];
   end if;
   return query delete from ready y where y.ctid = any (v_rows)
-    returning y.size, y.rank, y.enqueued_at, y.expires_at, y.id, y.last_id, coalesce(y.ids, y.id), y.envelopes, y.past, false;
+    returning y.size, y.rank, y.enqueued_at, y.ready_at, y.expires_at, y.id, y.last_id, coalesce(y.ids, y.id), y.envelopes, y.past, false;
   if v_left < 0 then
     v_ids := string_to_array(v_pack.ids, E'\x1e');
     v_envelopes := string_to_array(v_pack.envelopes, E'\x1e');
     v_keep := v_pack.size + v_left;
     v_part := greatest(v_keep, (v_pack.size + 7) / 8);
     perform put_part(v_pack, v_ids, v_envelopes, g + 1, least(g + v_part, v_pack.size)) from generate_series(v_keep, v_pack.size - 1, v_part) g;
-    return query select v_keep::smallint, v_pack.rank, v_pack.enqueued_at, v_pack.expires_at, min(t.i), case when v_keep > 1 then max(t.i) end,
+    return query select v_keep::smallint, v_pack.rank, v_pack.enqueued_at, null::bigint, v_pack.expires_at, min(t.i), case when v_keep > 1 then max(t.i) end,
       array_to_string(v_ids[:v_keep], E'\x1e'), array_to_string(v_envelopes[:v_keep], E'\x1e'), v_pack.past, true
       from (select i collate "C" as i from unnest(v_ids[:v_keep]) i) t;
   end if;

@@ -141,8 +141,8 @@ begin
   ), gone as (
     delete from scheduled s using due where s.ctid = due.ctid returning s.*
   ), put as (
-    insert into ready (queue, rank, id, enqueued_at, expires_at, envelopes, past)
-    select queue, ((10 - priority)::bigint << 56) | nextval('arrivals'), id, enqueued_at, expires_at, envelope, past
+    insert into ready (queue, rank, id, enqueued_at, ready_at, expires_at, envelopes, past)
+    select queue, ((10 - priority)::bigint << 56) | nextval('arrivals'), id, enqueued_at, due_at, expires_at, envelope, past
     from (select * from gone order by due_at, id) g returning 1
   ) select coalesce(max(due_at) - 1, p_floor) into floor from gone;
   select s.due_at into next_due from scheduled s where s.due_at > floor order by s.due_at limit 1;
@@ -187,6 +187,7 @@ declare
   v_accepted varbit[] := '{}';
   v_cancelled varbit[] := '{}';
   v_from bigint[] := p_from;
+  v_paused smallint[];
   v_since timestamptz;
   v_left integer := p_limit;
   v_bytes bigint := p_bytes;
@@ -252,7 +253,7 @@ begin
     for r in
       select m.*, coalesce(get_bit(v_cancelled[m.at], m.position) = 1, false) as cancelled
       from jsonb_to_recordset(p_moves) as m(at int, position int, kind text, id text, queue smallint, rank bigint, lane smallint,
-        delay bigint, enqueued bigint, expires bigint, task text, code text, message text, envelope text, past text)
+        delay bigint, enqueued bigint, ready bigint, expires bigint, task text, code text, message text, envelope text, past text)
       where length(v_accepted[m.at]) > m.position and get_bit(v_accepted[m.at], m.position) = 1
     loop
       if r.kind = 'bury' then
@@ -266,11 +267,11 @@ begin
         insert into scheduled (id, due_at, queue, priority, enqueued_at, expires_at, envelope, past)
         values (r.id, v_now + r.delay, r.queue, 10 - ((r.rank >> 56) & 15), r.enqueued, r.expires, r.envelope, r.past);
       else
-        insert into ready (queue, rank, id, enqueued_at, expires_at, envelopes, past)
+        insert into ready (queue, rank, id, enqueued_at, ready_at, expires_at, envelopes, past)
         values (r.queue, case when r.kind = 'release'
             then (r.rank & ((1::bigint << 60) - 1)) | (r.lane::bigint << 60)
             else (r.rank & (15::bigint << 56)) | nextval('arrivals') end,
-          r.id, r.enqueued, r.expires, r.envelope, r.past);
+          r.id, r.enqueued, case when r.kind = 'release' then r.ready else v_now end, r.expires, r.envelope, r.past);
       end if;
     end loop;
     idle := exists (select 1 from workers w where w.idle and w.expires_at > v_now and w.id <> p_worker);
@@ -280,9 +281,11 @@ begin
     -- Whole from the start: an array that begins with its second element reaches the client as if that were the first.
     floors := array_fill(null::bigint, array[cardinality(p_queues)]);
     rests := floors;
+    v_paused := array(select q.id from queues q where q.paused);
     select p.floor, p.next_due into due_floor, next_due from promote(p_due_floor, v_now) p;
     for v_look in 1 .. 2 loop
       for i in 1 .. cardinality(p_queues) loop
+        continue when p_queues[i] = any (v_paused);
         with got as materialized (
           select * from take(p_queues[i], v_from[i], p_to[i], v_left,
             case when p_limit >= 128 then p_limit / 2 - taken else p_limit end, v_bytes, taken = 0)
@@ -292,7 +295,8 @@ begin
           from got g where g.expires_at <= v_now
         )
         select sum(g.size) filter (where g.live) as size,
-          string_agg(concat_ws(',', g.size, p_queues[i], g.rank, g.enqueued_at, g.expires_at), ';') filter (where g.live) as runs,
+          string_agg(concat_ws(',', g.size, p_queues[i], g.rank, g.enqueued_at,
+            case when g.ready_at is null then g.expires_at::text else concat(g.expires_at, ',', g.ready_at) end), ';') filter (where g.live) as runs,
           string_agg(g.ids, E'\x1e') filter (where g.live) as ids, string_agg(g.envelopes, E'\x1e') filter (where g.live) as envelopes,
           case when bool_or(g.live and g.past is not null) then
             string_agg(coalesce(g.past, repeat(E'\x1e', g.size - 1)), E'\x1e') filter (where g.live) end as pasts,

@@ -1,9 +1,10 @@
 -- What workers ask about once a second, and what people ask for.
 
--- Stores progress and tells a worker what it should know.
--- lanes: which suspects wait in its queues (bit 0: by tens, bit 1: alone).
+-- Stores progress and counts, and tells a worker what it should know. p_number and behind it: see count_jobs().
+-- lanes: which suspects wait in its queues (bit 0: by tens, bit 1: alone). requests: [{id, body}] or null.
 create function pulse(p_worker bigint, p_queues smallint[], p_progress jsonb,
-  out alive boolean, out cancelled text, out lanes integer, out lost boolean, out held integer
+  p_number integer, p_tasks text[], p_count_queues smallint[], p_outcomes text[], p_counts bigint[], p_waited text[], p_ran text[],
+  out alive boolean, out cancelled text, out lanes integer, out lost boolean, out held integer, out requests json, out watched boolean
 ) language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$
@@ -22,6 +23,13 @@ begin
       | case when exists (select 1 from ready y where y.queue = q and y.rank >= (2::bigint << 60)) then 2 else 0 end), 0)
   into lanes from unnest(p_queues) q;
   lost := exists (select 1 from workers w where w.id <> p_worker and w.expires_at <= v_now);
+  select json_agg(json_build_object('id', r.id::text, 'body', r.body) order by r.id) into requests
+  from requests r where r.worker = p_worker and r.answer is null and r.expires_at > v_now;
+  watched := exists (select 1 from watch w where w.until > v_now);
+  -- Last, since the rows are other workers' too: they wait until this commits.
+  if p_number is not null and alive then
+    perform count_jobs(p_worker, p_number, p_tasks, p_count_queues, p_outcomes, p_counts, p_waited, p_ran);
+  end if;
 end $$;
 
 -- Takes over claims of workers whose lease has run out, of each some hundred claims or 4 MiB. The claims get new ids,
@@ -127,7 +135,7 @@ begin
   v_most := greatest(v_most, cardinality(v_old));
 
   delete from dead where ctid = any (array(select d.ctid from dead d where d.died_at < v_now - p_dead_ttl order by d.died_at limit v_step));
-  get diagnostics v_n = row_count; v_most := greatest(v_most, v_n);
+  get diagnostics v_n = row_count; v_most := greatest(v_most, v_n, tidy_control(v_step));
   return v_most = v_step;
 end $$;
 

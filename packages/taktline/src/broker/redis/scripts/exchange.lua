@@ -99,7 +99,8 @@ for settled = 1, tonumber(ARGV[12]) do
             local key = alone(run, place)
             local rank = run.rank + place - run.start
             local band = math.floor((rank % LANE) / BAND)
-            keep(base, key, record(it.enqueued, it.expires, 1, 10 - band, past, key, it.envelope), it.expires)
+            local since = it.kind == 'release' and it.ready or it.delay == 0 and now or nil
+            keep(base, key, record(it.enqueued, it.expires, 1, 10 - band, past, key, it.envelope, since), it.expires)
             if it.kind == 'reschedule' and it.delay > 0 then
               redis.call('ZADD', base .. ':due', int(now + it.delay), key)
             else
@@ -135,19 +136,22 @@ for base in pairs(wakes) do wake(base, publish) end
 -- Moves jobs whose time has come into their queue, at most a thousand or 4 MiB in all. Returns the time of the next one.
 local promotions, promotedBytes = MOST, MOST_BYTES
 local function promote(base)
-  local due = promotions > 0 and redis.call('ZRANGE', base .. ':due', '-inf', int(now), 'BYSCORE', 'LIMIT', 0, promotions) or {}
+  local due = promotions > 0 and redis.call('ZRANGE', base .. ':due', '-inf', int(now), 'BYSCORE', 'LIMIT', 0, promotions, 'WITHSCORES') or {}
   if #due > 0 then
-    local order, moved = arrivals(base, #due), 0
-    for _, id in ipairs(due) do
+    local order, moved = arrivals(base, #due / 2), {}
+    for i = 1, #due, 2 do
       if promotedBytes <= 0 then break end
-      local raw = redis.call('HGET', base .. ':jobs', id)
+      local id, raw = due[i], redis.call('HGET', base .. ':jobs', due[i])
       promotedBytes = promotedBytes - #raw
-      redis.call('ZADD', base .. ':ready', int((10 - read(raw).priority) * BAND + order + moved), id)
-      moved = moved + 1
+      -- From now on it waits for a worker.
+      local head, rest = string.match(raw, '^(%d+,%d*,%d+,%d+),?%d*(' .. GS .. '.*)$')
+      redis.call('HSET', base .. ':jobs', id, head .. ',' .. int(tonumber(due[i + 1])) .. rest)
+      redis.call('ZADD', base .. ':ready', int((10 - read(raw).priority) * BAND + order + #moved), id)
+      moved[#moved + 1] = id
     end
-    promotions = promotedBytes > 0 and promotions - moved or 0
-    if moved > 0 then redis.call('ZREM', base .. ':due', unpack(due, 1, moved)) end
-    count(base, 'ready', moved)
+    promotions = promotedBytes > 0 and promotions - #moved or 0
+    if #moved > 0 then redis.call('ZREM', base .. ':due', unpack(moved)) end
+    count(base, 'ready', #moved)
   end
   local next = redis.call('ZRANGE', base .. ':due', 0, 0, 'WITHSCORES')
   return tonumber(next[2])
@@ -172,7 +176,9 @@ for number = 1, looks do
   if alive(base, worker, epoch) then
     local due = promote(base)
     if due and (not nextDue or due < nextDue) then nextDue = due end
-    if limit == 0 then
+    if paused(base) then
+      -- As if it were empty.
+    elseif limit == 0 then
       waiting = #redis.call('ZRANGE', base .. ':ready', min, max, 'BYSCORE', 'LIMIT', 0, 1)
     elseif left > 0 and bytes > 0 and not full then
       if lane == 0 and ARGV[9] == '1' then

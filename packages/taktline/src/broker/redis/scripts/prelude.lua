@@ -46,14 +46,18 @@ local function moment(given, now)
 end
 
 -- Records: one job, or a pack of jobs that came together. The key of a single job is its id, that of a pack the
--- character US and "highest id,lowest id" of it.
-local function record(enqueued, expires, size, priority, past, ids, envelopes)
-  return int(enqueued) .. ',' .. (expires and int(expires) or '') .. ',' .. size .. ',' .. priority .. GS .. past .. GS .. ids .. GS .. envelopes
+-- character US and "highest id,lowest id" of it. since: when it could have run, where that was not its enqueue.
+local function record(enqueued, expires, size, priority, past, ids, envelopes, since)
+  return int(enqueued) .. ',' .. (expires and int(expires) or '') .. ',' .. size .. ',' .. priority .. (since and ',' .. int(since) or '')
+    .. GS .. past .. GS .. ids .. GS .. envelopes
 end
 
 local function read(raw)
-  local enqueued, expires, size, priority, at = string.match(raw, '^(%d+),(%d*),(%d+),(%d+)' .. GS .. '()')
-  return { enqueued = tonumber(enqueued), expires = tonumber(expires), size = tonumber(size), priority = tonumber(priority), at = at, raw = raw }
+  local enqueued, expires, size, priority, since, at = string.match(raw, '^(%d+),(%d*),(%d+),(%d+),?(%d*)' .. GS .. '()')
+  return {
+    enqueued = tonumber(enqueued), expires = tonumber(expires), size = tonumber(size), priority = tonumber(priority),
+    since = tonumber(since), at = at, raw = raw,
+  }
 end
 
 -- Its lists, which are long: only where they are needed.
@@ -369,10 +373,33 @@ local function waits(base)
   return tonumber(redis.call('HGET', base .. ':meta', 'ready')) or 0
 end
 
+-- Whether nobody may claim from a queue.
+local function paused(base)
+  return redis.call('HEXISTS', base .. ':meta', 'paused') == 1
+end
+
+-- Since when the first job could have run that waits for nothing but a worker, or nil.
+local function oldest(base)
+  local front = redis.call('ZRANGE', base .. ':ready', 0, 0, 'WITHSCORES')
+  if #front == 0 or tonumber(front[2]) >= LANE then return nil end
+  local it = read(redis.call('HGET', base .. ':jobs', front[1]))
+  return it.since or it.enqueued
+end
+
+-- A worker need not be told a request any more.
+local function dropAsked(descriptions, worker, number)
+  local field, left = 'asked:' .. worker, {}
+  for _, other in ipairs(split(redis.call('HGET', descriptions, field) or '', ',')) do
+    if other ~= '' and other ~= number then left[#left + 1] = other end
+  end
+  if #left == 0 then redis.call('HDEL', descriptions, field) else redis.call('HSET', descriptions, field, table.concat(left, ',')) end
+end
+
 -- Hands what waits in a queue to a worker that has nothing to do, with the wake-up, so that it need not ask: when that is no more
 -- than it can run at once, and small. Only to one that has said so within three seconds and listens yet: one that was killed or
 -- frozen since would keep the jobs.
 local function hand(base, hands, publish, now)
+  if paused(base) then return end
   for _, worker in ipairs(redis.call('SRANDMEMBER', base .. ':idle', 3)) do
     local at, epoch, slots = string.match(redis.call('HGET', hands, worker) or '', '^(%d+),(%d+),(%d+)$')
     local channel = hands .. ':' .. worker

@@ -1,10 +1,12 @@
--- Stores progress and tells a worker what it should know of these queues, and of other workers. KEYS: queues, and behind
--- them leases and descriptions where they are asked about.
--- ARGV: worker, how many queues, then for each claim with progress: number of its queue, id, {place: value} as JSON.
+-- Stores progress and counts, and tells a worker what it should know of these queues, of other workers, and what is asked of it.
+-- KEYS: queues, and behind them, where they are asked about, leases, descriptions, requests, watched, counts.
+-- ARGV: worker, how many queues, number of the counts or '', counts as JSON ({task, queue, outcome, jobs, waited, ran}..., the last two
+-- as {bucket, jobs}...), then for each claim with progress: number of its queue, id, {place: value} as JSON.
 -- Reply: {1 if it was taken for dead, bits of suspects that wait (1: by tens, 2: alone), 1 if the lease of another worker has
--- run out, claims that the worker holds, cancellations as "claim:bits"...}.
+-- run out, claims that the worker holds, {number and body of each request}, 1 if somebody listens to events, cancellations as
+-- "claim:bits"...}.
 local worker, queues = ARGV[1], tonumber(ARGV[2])
-for i = 3, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   local base, id = KEYS[tonumber(ARGV[i])], ARGV[i + 1]
   local raw = redis.call('HGET', base .. ':claims', id)
   if raw and readClaim(raw).worker == worker then
@@ -34,10 +36,38 @@ for number = 1, queues do
     end
   end
 end
-local lost = 0
+local lost, asked, watched = 0, {}, 0
+
+-- Adds what the worker has counted in this minute, once for each number.
+local function addCounts(descriptions, counts)
+  local number = tonumber(ARGV[3])
+  if number <= tonumber(redis.call('HGET', descriptions, 'counted:' .. worker) or '0') then return end
+  redis.call('HSET', descriptions, 'counted:' .. worker, int(number))
+  local key = counts .. ':' .. math.floor(clock() / 60000)
+  for _, one in ipairs(cjson.decode(ARGV[4])) do
+    local name = table.concat({ one[1], one[2], one[3] }, RS) .. RS
+    redis.call('HINCRBY', key, name .. 'n', one[4])
+    for _, pair in ipairs(one[5]) do redis.call('HINCRBY', key, name .. 'w' .. pair[1], pair[2]) end
+    for _, pair in ipairs(one[6]) do redis.call('HINCRBY', key, name .. 'r' .. pair[1], pair[2]) end
+  end
+  redis.call('PEXPIRE', key, 25 * HOUR)
+end
+
 if #KEYS > queues then
-  local leases, descriptions = KEYS[queues + 1], KEYS[queues + 2]
+  local leases, descriptions, requests, watch, counts = unpack(KEYS, queues + 1)
   if not leased(leases, worker) then gone = 1 end
   if #lostWorkers(leases, descriptions, worker, 1) > 0 then lost = 1 end
+  if ARGV[3] ~= '' and gone == 0 then addCounts(descriptions, counts) end
+  watched = redis.call('EXISTS', watch)
+  local numbers = redis.call('HGET', descriptions, 'asked:' .. worker)
+  for _, number in ipairs(numbers and split(numbers, ',') or {}) do
+    local body = redis.call('HGET', requests .. ':' .. number, 'body')
+    if body then
+      asked[#asked + 1] = number
+      asked[#asked + 1] = body
+    else
+      dropAsked(descriptions, worker, number)
+    end
+  end
 end
-return { gone, lanes, lost, held, unpack(cancels) }
+return { gone, lanes, lost, held, asked, watched, unpack(cancels) }

@@ -10,7 +10,7 @@ for i = 2, #ARGV, 3 do
     redis.call('ZREM', base .. ':died', id)
     if priority then
       local parts = split(raw, GS)
-      keep(base, id, record(cjson.decode(parts[1]).enqueued, nil, 1, priority, ARGV[i + 2], id, parts[4]))
+      keep(base, id, record(cjson.decode(parts[1]).enqueued, nil, 1, priority, ARGV[i + 2], id, parts[4], now))
       redis.call('ZADD', base .. ':ready', int((10 - priority) * BAND + arrivals(base, 1)), id)
       count(base, 'ready', 1)
       wake(base, ARGV[1])

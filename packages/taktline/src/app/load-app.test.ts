@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { exitCodeOf } from './exit-codes.ts';
+import { exitCodeOf } from '../cli/exit-codes.ts';
 import { loadApp } from './load-app.ts';
 
 const engine = new URL('../../dist/index.js', import.meta.url).href;

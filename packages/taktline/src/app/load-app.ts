@@ -1,11 +1,11 @@
-/** Finds the app that `--app` names: a module that exports it, a promise of it, or a function that makes it. */
+/** Finds the app that a path names: a module that exports it, a promise of it, or a function that makes it. */
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { App } from '../app/app.ts';
-import { CliError, errorCode, exitCodes } from './exit-codes.ts';
+import { TaktlineError } from '../support/taktline-error.ts';
+import type { App } from './app.ts';
 
-/** @throws CliError with one line that says what is wrong with the module */
+/** @throws TaktlineError `INVALID_OPTION` with one line that says what is wrong with the module */
 export async function loadApp(path: string): Promise<App> {
   const file = resolve(path);
   const stats = await stat(file).catch(() => undefined);
@@ -37,7 +37,7 @@ async function attempt<Value>(path: string, what: string, work: () => Promise<Va
     return await work();
   } catch (error) {
     // The engine's errors say by themselves what is wrong, and their code decides the exit code.
-    if (errorCode(error) !== undefined) throw error;
+    if (error instanceof Error && error.name === 'TaktlineError') throw error;
     throw refused(path, `${what} threw ${error instanceof Error ? `${error.name}: ${error.message}` : 'what is no error'}`, error);
   }
 }
@@ -48,6 +48,6 @@ function isApp(value: unknown): value is App {
   return typeof inspector === 'object' && [worker, call, close].every((method) => typeof method === 'function');
 }
 
-function refused(path: string, why: string, cause?: unknown): CliError {
-  return new CliError(exitCodes.usage, `--app ${path}: ${why}`, { cause });
+function refused(path: string, why: string, cause?: unknown): TaktlineError {
+  return new TaktlineError('INVALID_OPTION', `--app ${path}: ${why}`, { cause });
 }
