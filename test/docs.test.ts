@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { defaults } from '../packages/taktline/src/app/settings.ts';
+import { lateMs } from '../packages/taktline/src/beat/due-ticks.ts';
 import { defaultDedupeMs } from '../packages/taktline/src/client/client.ts';
 import { errorCodes } from '../packages/taktline/src/support/taktline-error.ts';
 import { historyLimit } from '../packages/taktline/src/task/job.ts';
@@ -54,6 +55,8 @@ it('docs/defaults.md has the defaults of the code', async () => {
     'Slots of a child': String(defaults.slots),
     'A child has to be ready within': seconds(defaults.startTimeoutMs),
     'Wait that autoscaling aims at': seconds(defaults.targetWaitMs),
+    'Lease of a beat': seconds(defaults.beatLeaseMs),
+    'A tick is late after': seconds(lateMs),
     'Name of a worker': `\`${defaults.workerName}\``,
     Lease: seconds(defaults.leaseMs),
     'Shutdown grace': seconds(defaults.shutdownGraceMs),

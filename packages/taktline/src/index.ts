@@ -5,13 +5,17 @@ export type { HistoryField, HistoryQuery, HistoryRow, Percentiles } from './app/
 export type { DeadLetterPage, DeadLetterQuery, Inspection } from './app/inspection.ts';
 export type { DeadLetterView, JobView } from './app/job-views.ts';
 export type { AskOptions, RemoteControl, WorkerAnswer } from './app/remote-control.ts';
-export type { AppOptions, WorkerOptions } from './app/settings.ts';
+export type { ScheduleOptions, ScheduleTiming } from './app/schedule-options.ts';
+export type { Schedules, ScheduleView } from './app/schedules.ts';
+export type { AppOptions, BeatOptions, WorkerOptions } from './app/settings.ts';
 export type { Reason } from './app/why.ts';
+export type { Beat } from './beat/beat.ts';
 export type { CancelReply, QueueDeclaration } from './broker/broker.ts';
 export type { Finding, QueueCounts, WorkerRecord } from './broker/inspector.ts';
 export type { EnqueueManyOptions, EnqueueOneOptions, EnqueueOptions } from './client/client.ts';
 export type { JobHandle } from './client/handle.ts';
 export type { Duration } from './support/durations.ts';
+export { type Health, HealthServer } from './support/health-server.ts';
 export { jsonLogger, type LogFields, type Logger, type LogLevel, silentLogger } from './support/logger.ts';
 export { onStopSignals } from './support/process-signals.ts';
 export { type ErrorCode, errorCodes, TaktlineError } from './support/taktline-error.ts';

@@ -2,6 +2,7 @@
  * The composition root and the public face: an app knows its queues and tasks, and opens its broker when it is first
  * needed. One app a process is usual; several are fine.
  */
+import { Beat } from '../beat/beat.ts';
 import type { CancelReply, QueueDeclaration } from '../broker/broker.ts';
 import { type OpenedBroker, openBroker } from '../broker/open-broker.ts';
 import { Client, type EnqueueManyOptions, type EnqueueOneOptions } from '../client/client.ts';
@@ -18,8 +19,18 @@ import { Catalogue } from './catalogue.ts';
 import { setUp, tearDown } from './hooks.ts';
 import { Inspection } from './inspection.ts';
 import { RemoteControl } from './remote-control.ts';
-import { type AppOptions, type AppSettings, type AttachOptions, appSettings, attachSettings, type WorkerOptions } from './settings.ts';
-import { workerSettings } from './worker-settings.ts';
+import { checkSchedule, newSchedule, type ScheduleOptions } from './schedule-options.ts';
+import { Schedules } from './schedules.ts';
+import {
+  type AppOptions,
+  type AppSettings,
+  type AttachOptions,
+  appSettings,
+  attachSettings,
+  type BeatOptions,
+  type WorkerOptions,
+} from './settings.ts';
+import { beatLease, workerSettings } from './worker-settings.ts';
 
 /** What a handle's result is: what `run` returns, as JSON gives it back, without the outcomes that are no results. */
 export type ResultOf<Returned> = Exclude<Awaited<Returned>, Outcome>;
@@ -44,10 +55,14 @@ export class App {
   readonly #tasks = new TaskRegistry();
   readonly #client: Client;
   readonly #workers = new Set<Worker>();
+  readonly #beats = new Set<Beat>();
+  readonly #declared = new Map<string, ScheduleOptions>();
   /** Queues, workers, jobs and dead letters, for people. */
   readonly inspector: Inspection;
   /** Asks and changes workers, wherever they run; pauses queues. */
   readonly control: RemoteControl;
+  /** Puts, pauses, runs and lists schedules, those of the code and those that were put at run time. */
+  readonly schedules: Schedules;
   readonly #catalogue: Catalogue;
   #opening: Promise<OpenedBroker> | undefined;
   #closing: Promise<void> | undefined;
@@ -64,6 +79,12 @@ export class App {
     this.#catalogue = new Catalogue(inspector, this.#tasks);
     this.inspector = new Inspection(inspector, this.#catalogue);
     this.control = new RemoteControl(inspector);
+    this.schedules = new Schedules({
+      timetable: async () => (await this.#open()).timetable,
+      catalogue: this.#catalogue,
+      client: this.#client,
+      task: (name) => this.#find(name),
+    });
   }
 
   get logger(): Logger {
@@ -105,13 +126,45 @@ export class App {
    * @throws TaktlineError `UNKNOWN_TASK`
    */
   async call(name: string, input: unknown, options: EnqueueOneOptions = {}): Promise<JobHandle<unknown>> {
-    const definition = (await this.#catalogue.finder([name]))(name);
-    if (definition === undefined) {
-      const described = (await this.#catalogue.list()).map((entry) => entry.name);
-      const known = [...new Set([...this.taskNames, ...described])].join(', ') || 'none';
-      throw new TaktlineError('UNKNOWN_TASK', `no task is named ${JSON.stringify(name.slice(0, 200))}; there are ${known}`);
-    }
-    return this.#client.enqueue(definition, input, options);
+    return this.#client.enqueue(await this.#find(name), input, options);
+  }
+
+  /**
+   * Declares a schedule: a beat of this app enqueues its task when it is due. Its input is checked when a beat starts.
+   *
+   * @throws TaktlineError `INVALID_OPTION` or `UNKNOWN_TASK`
+   */
+  schedule<Input>(
+    options: ScheduleOptions & { readonly task: string | Pick<Task<Input, unknown>, 'name' | 'delay'>; readonly input?: Input },
+  ): void {
+    checkSchedule(options);
+    const name = nameOf(options);
+    if (this.#tasks.find(name) === undefined)
+      throw new TaktlineError('UNKNOWN_TASK', `schedule ${JSON.stringify(options.name)}: ${notDefined(name, this.taskNames)}`);
+    if (this.#declared.has(options.name))
+      throw new TaktlineError('INVALID_OPTION', `schedule ${JSON.stringify(options.name)} is declared twice`);
+    this.#declared.set(options.name, options);
+  }
+
+  /**
+   * A scheduler of this process, not started yet. Any number of them may run, anywhere: one leads. When it starts it puts the
+   * schedules that this app declares, and removes those that an earlier version of the app declared and this one does not; an
+   * app that declares none removes none.
+   *
+   * @throws TaktlineError `INVALID_OPTION`
+   */
+  beat(options: BeatOptions = {}): Beat {
+    const schedules = [...this.#declared.values()];
+    const beat = new Beat({
+      broker: async () => (await this.#open()).broker,
+      timetable: async () => (await this.#open()).timetable,
+      declared: () => Promise.all(schedules.map(async (one) => newSchedule(one, await this.#find(nameOf(one)), 'code', this.#client))),
+      removeVanished: schedules.length > 0,
+      leaseMs: beatLease(options),
+      logger: this.#settings.logger,
+    });
+    this.#beats.add(beat);
+    return beat;
   }
 
   /** A handle of a job that was enqueued elsewhere. */
@@ -174,7 +227,7 @@ export class App {
   }
 
   async #close(): Promise<void> {
-    await Promise.all([...this.#workers].map((worker) => worker.stop()));
+    await Promise.all([...this.#workers, ...this.#beats].map((running) => running.stop()));
     await this.#client.close();
     const opened = await this.#opening?.catch(() => undefined);
     await opened?.close();
@@ -193,6 +246,14 @@ export class App {
     return this.#opening;
   }
 
+  /** Of this app, or as workers have described it. */
+  async #find(name: string): Promise<TaskDefinition> {
+    const definition = (await this.#catalogue.finder([name]))(name);
+    if (definition !== undefined) return definition;
+    const described = (await this.#catalogue.list()).map((entry) => entry.name);
+    throw new TaktlineError('UNKNOWN_TASK', notDefined(name, [...new Set([...this.taskNames, ...described])]));
+  }
+
   #bind<Input, Result>(definition: TaskDefinition): Task<Input, Result> {
     const client = this.#client;
     return {
@@ -203,6 +264,14 @@ export class App {
       enqueueMany: (inputs, options) => client.enqueueMany<Input, Result>(definition, inputs, options),
     };
   }
+}
+
+function nameOf({ task }: ScheduleOptions): string {
+  return typeof task === 'string' ? task : task.name;
+}
+
+function notDefined(name: string, known: readonly string[]): string {
+  return `no task is named ${JSON.stringify(name.slice(0, 200))}; there are ${known.join(', ') || 'none'}`;
 }
 
 /**

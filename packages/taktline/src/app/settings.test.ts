@@ -91,6 +91,7 @@ it('fills in the defaults', () => {
     targetWaitMs: 5_000,
     slots: 1,
     startTimeoutMs: 30_000,
+    beatLeaseMs: 10_000,
     unknownTaskGraceMs: 3_600_000,
   });
 });

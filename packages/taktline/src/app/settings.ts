@@ -112,6 +112,11 @@ export interface WorkerOptions {
   readonly autoscale?: { readonly min: number; readonly max: number; readonly targetWait?: Duration };
 }
 
+export interface BeatOptions {
+  /** How long a beat that is silent keeps the lead. Default 10 s, at least 2 s. */
+  readonly lease?: Duration;
+}
+
 export const defaults = {
   namespace: 'taktline',
   payloadLimit: 1024 * 1024,
@@ -126,6 +131,7 @@ export const defaults = {
   targetWaitMs: 5_000,
   slots: 1,
   startTimeoutMs: 30_000,
+  beatLeaseMs: 10_000,
   unknownTaskGraceMs: 3_600_000,
 } as const;
 

@@ -1,4 +1,4 @@
-/** What a worker is made of, checked, with the defaults of settings.ts. */
+/** What a worker and a beat are made of, checked, with the defaults of settings.ts. */
 import { availableParallelism, hostname } from 'node:os';
 import type { QueueDeclaration } from '../broker/broker.ts';
 import { toMs } from '../support/durations.ts';
@@ -7,7 +7,7 @@ import { TaktlineError } from '../support/taktline-error.ts';
 import type { TaskRegistry } from '../task/registry.ts';
 import { type Bounds, checkBounds } from '../worker/autoscaler.ts';
 import type { PoolSettings, WorkerSettings } from '../worker/worker.ts';
-import { type AppSettings, defaults, type WorkerOptions } from './settings.ts';
+import { type AppSettings, type BeatOptions, defaults, type WorkerOptions } from './settings.ts';
 
 /** @throws TaktlineError `INVALID_OPTION` or `UNKNOWN_QUEUE` */
 export function workerSettings(options: WorkerOptions, app: AppSettings, tasks: TaskRegistry): WorkerSettings {
@@ -29,6 +29,13 @@ export function workerSettings(options: WorkerOptions, app: AppSettings, tasks: 
     known: app.queues,
     autoscale,
   };
+}
+
+/** @throws TaktlineError `INVALID_OPTION` */
+export function beatLease({ lease }: BeatOptions): number {
+  const leaseMs = toMs(lease ?? defaults.beatLeaseMs, 'lease');
+  if (leaseMs >= 2_000 && leaseMs <= 20_000) return leaseMs;
+  throw new TaktlineError('INVALID_OPTION', `lease is ${leaseMs} ms: expected 2 s to 20 s for a beat`);
 }
 
 function queuesOf(options: WorkerOptions, declared: readonly QueueDeclaration[]): readonly QueueDeclaration[] {

@@ -5,6 +5,7 @@ import { TaktlineError } from '../support/taktline-error.ts';
 import type { Broker, QueueDeclaration } from './broker.ts';
 import type { Inspector } from './inspector.ts';
 import { describeRedisUrl, isRedisScheme, parseRedisUrl } from './redis/redis-url.ts';
+import type { Timetable } from './timetable.ts';
 
 export interface BrokerOptions {
   readonly url: string;
@@ -22,6 +23,7 @@ export interface BrokerOptions {
 export interface OpenedBroker {
   readonly broker: Broker;
   readonly inspector: Inspector;
+  readonly timetable: Timetable;
   /** The URL without user and password, for people. */
   readonly where: string;
   /** Closes the broker and what it stands on. */
@@ -75,6 +77,7 @@ export async function openBroker(options: BrokerOptions): Promise<OpenedBroker> 
   if (kind === 'redis') return openRedis(options);
   const { PostgresBroker } = await import('./postgres/postgres-broker.ts');
   const { PostgresInspector } = await import('./postgres/postgres-inspector.ts');
+  const { PostgresTimetable } = await import('./postgres/postgres-timetable.ts');
   const { namespace, create = true } = options;
   const shared = { namespace, queues: options.queues, deadLetterTtlMs: options.deadLetterTtlMs, create };
   const where = describeUrl(options.url);
@@ -84,7 +87,8 @@ export async function openBroker(options: BrokerOptions): Promise<OpenedBroker> 
       await broker.close();
       throw error;
     });
-    return { broker, inspector: new PostgresInspector(broker, namespace, where), where, close: () => broker.close() };
+    const timetable = new PostgresTimetable(broker);
+    return { broker, inspector: new PostgresInspector(broker, namespace, where), timetable, where, close: () => broker.close() };
   }
   const folder = resolve(options.url.slice('embedded:'.length));
   if (!create && !existsSync(folder)) {
@@ -101,12 +105,14 @@ export async function openBroker(options: BrokerOptions): Promise<OpenedBroker> 
     await close();
     throw error;
   });
-  return { broker, inspector: new PostgresInspector(broker, namespace, where), where, close };
+  const timetable = new PostgresTimetable(broker);
+  return { broker, inspector: new PostgresInspector(broker, namespace, where), timetable, where, close };
 }
 
 async function openRedis({ create = true, ...options }: BrokerOptions): Promise<OpenedBroker> {
   const { RedisBroker } = await import('./redis/redis-broker.ts');
   const { RedisInspector } = await import('./redis/redis-inspector.ts');
+  const { RedisTimetable } = await import('./redis/redis-timetable.ts');
   const allowEviction = process.env['TAKTLINE_ALLOW_EVICTION'] === 'true';
   const broker = new RedisBroker({ ...options, create, allowEviction });
   await broker.open().catch(async (error: unknown) => {
@@ -116,6 +122,7 @@ async function openRedis({ create = true, ...options }: BrokerOptions): Promise<
   return {
     broker,
     inspector: new RedisInspector(broker, options.namespace),
+    timetable: new RedisTimetable(broker),
     where: broker.connection.where,
     close: () => broker.close(),
   };

@@ -4,7 +4,7 @@ import type { EnqueueOneOptions } from '../client/client.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import { type JsonOption, print, printJson } from './output.ts';
 import { withApp } from './session.ts';
-import { parseDuration, parseTime, parseTimeOrDuration, parseWhole, readJson } from './values.ts';
+import { parseDuration, parseTime, parseTimeOrDuration, parseWhole, readHeaders, readJson } from './values.ts';
 
 interface Options extends JsonOption {
   readonly input?: string;
@@ -57,12 +57,4 @@ export function addCall(program: Command): void {
 function oneOf(first: string | undefined, second: string | undefined, message: string): string | undefined {
   if (first !== undefined && second !== undefined) throw new CliError(exitCodes.usage, message);
   return first ?? second;
-}
-
-/** The engine checks names and sizes. */
-async function readHeaders(value: string): Promise<Record<string, string>> {
-  const headers = await readJson(value, '--headers');
-  if (typeof headers !== 'object' || headers === null || Array.isArray(headers))
-    throw new CliError(exitCodes.usage, '--headers has to be an object of strings, such as {"tenant":"a"}');
-  return headers as Record<string, string>;
 }

@@ -31,6 +31,7 @@ const byErrorCode: Readonly<Record<ErrorCode, number>> = {
   EMBEDDED_POSTGRES: exitCodes.unavailable,
   BROKER_IN_USE: exitCodes.failed,
   JOB_NOT_FOUND: exitCodes.notFound,
+  SCHEDULE_NOT_FOUND: exitCodes.notFound,
   WORKER_NOT_FOUND: exitCodes.notFound,
   RESULT_TIMEOUT: exitCodes.timedOut,
   ID_CONFLICT: exitCodes.failed,

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { logLevel } from '../app/settings.ts';
+import { addBeat } from './beat.ts';
 import { addCall } from './call.ts';
 import { addCancel } from './cancel.ts';
 import { addControl } from './control.ts';
@@ -16,6 +17,7 @@ import { addMigrate } from './migrate.ts';
 import { ignoreClosedPipes, note } from './output.ts';
 import { addPurge } from './purge.ts';
 import { addResult } from './result.ts';
+import { addSchedule } from './schedule.ts';
 import { addStatus } from './status.ts';
 import { addWhy } from './why.ts';
 import { addWorker } from './worker.ts';
@@ -39,6 +41,7 @@ const program = new Command('taktline')
 
 for (const add of [
   addWorker,
+  addBeat,
   addCall,
   addResult,
   addCancel,
@@ -47,6 +50,7 @@ for (const add of [
   addControl,
   addEvents,
   addHistory,
+  addSchedule,
   addStatus,
   addDlq,
   addPurge,

@@ -2,7 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { InvalidArgumentError } from 'commander';
+import type { ScheduleOptions } from '../app/schedule-options.ts';
+import { logLevel } from '../app/settings.ts';
 import { type Duration, toMs } from '../support/durations.ts';
+import { logLevels } from '../support/logger.ts';
 import { type Size, toBytes } from '../support/sizes.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 
@@ -48,6 +51,21 @@ export function parseSize(value: string): Size {
   return size;
 }
 
+/** 0: any that is free. */
+export function parsePort(value: string): number {
+  const port = /^\d{1,5}$/.test(value) ? Number(value) : -1;
+  if (port < 0 || port > 65_535) throw new InvalidArgumentError('Expected a port, 0 to 65535.');
+  return port;
+}
+
+/** `skip`, `latest`, or `all:10`. */
+export function parseCatchUp(value: string): NonNullable<ScheduleOptions['catchUp']> {
+  if (value === 'skip' || value === 'latest') return value;
+  const match = /^all:(\d{1,4})$/.exec(value);
+  if (match === null) throw new InvalidArgumentError('Expected skip, latest, or all:<most> such as all:10.');
+  return { all: Number(match[1]) };
+}
+
 export function parseWhole(value: string): number {
   if (!/^\d{1,9}$/.test(value)) throw new InvalidArgumentError('Expected a whole number.');
   return Number(value);
@@ -71,6 +89,23 @@ export async function readJson(value: string, option: string): Promise<unknown> 
   } catch (error) {
     const at = /position (\d+)/.exec((error as Error).message)?.[1];
     throw new CliError(exitCodes.usage, `${option} is not JSON${at === undefined ? '' : ` (at character ${Number(at) + 1})`}`);
+  }
+}
+
+/** The engine checks names and sizes. */
+export async function readHeaders(value: string): Promise<Record<string, string>> {
+  const headers = await readJson(value, '--headers');
+  if (typeof headers !== 'object' || headers === null || Array.isArray(headers))
+    throw new CliError(exitCodes.usage, '--headers has to be an object of strings, such as {"tenant":"a"}');
+  return headers as Record<string, string>;
+}
+
+/** Sets what the app reads when it is made. */
+export function setLogLevel(level: string): void {
+  try {
+    process.env['TAKTLINE_LOG_LEVEL'] = logLevel({ TAKTLINE_LOG_LEVEL: level });
+  } catch {
+    throw new CliError(exitCodes.usage, `--loglevel is ${JSON.stringify(level)}: expected one of ${logLevels.join(', ')}`);
   }
 }
 

@@ -8,6 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type Command, Option } from 'commander';
 import type { App } from '../app/app.ts';
 import { defaults, logLevel, type WorkerOptions } from '../app/settings.ts';
+import type { Health } from '../support/health-server.ts';
 import { jsonLogger, logLevels } from '../support/logger.ts';
 import { onStopSignals } from '../support/process-signals.ts';
 import type { Size } from '../support/sizes.ts';
@@ -15,11 +16,12 @@ import { toBytes } from '../support/sizes.ts';
 import { type FromWorker, Supervisor, type ToWorker } from '../worker/supervisor.ts';
 import type { Worker } from '../worker/worker.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
+import { answerProbes, type HealthOptions, withHealth } from './health.ts';
 import { duration, note, pairs } from './output.ts';
 import { withApp } from './session.ts';
-import { parseBounds, parseDuration, parseNames, parseSize, parseWhole } from './values.ts';
+import { parseBounds, parseDuration, parseNames, parseSize, parseWhole, setLogLevel } from './values.ts';
 
-interface Options {
+interface Options extends HealthOptions {
   readonly queues?: readonly string[];
   readonly pool?: 'inline' | 'processes';
   readonly concurrency?: number;
@@ -32,13 +34,14 @@ interface Options {
   readonly loglevel?: string;
   readonly grace: number;
   readonly supervise: boolean;
+  readonly beat?: boolean;
 }
 
 /** Set in the process that a supervisor has started. */
 const supervisedBy = 'TAKTLINE_SUPERVISED';
 
 export function addWorker(program: Command): void {
-  program
+  const worker = program
     .command('worker')
     .description('run jobs until SIGTERM or Ctrl-C; the first one drains, the second one stops at once')
     .option('-Q, --queues <names>', 'queues to take jobs from, separated by commas (default: all of the app)', parseNames)
@@ -56,38 +59,56 @@ export function addWorker(program: Command): void {
     .option('-n, --hostname <name>', 'name of the worker; %h is the name of this machine', defaults.workerName)
     .option('-l, --loglevel <level>', `${logLevels.join(', ')} (default: TAKTLINE_LOG_LEVEL, or info)`)
     .option('--grace <duration>', 'how long a stopping worker waits for what runs (default: 25s)', parseDuration, defaults.shutdownGraceMs)
-    .option('--no-supervise', 'do not replace the worker when it dies: something else does')
-    .action(async (options: Options, command: Command) => {
-      if (options.loglevel !== undefined) setLogLevel(options.loglevel);
-      if (options.supervise && process.env[supervisedBy] === undefined) {
-        process.exitCode = await supervise();
-        return;
-      }
-      const code = await withApp(command, 'tasks', async ({ app, module, ownSignals }) => {
-        const asked = new Stop();
-        const worker = app.worker(workerOptions(options, module as string, asked));
-        await worker.start();
-        ownSignals();
-        process.stderr.write(`${await banner(app, worker, options)}\n`);
-        tellSupervisor({ kind: 'started' });
-        return asked.stopped(worker);
-      });
-      // At once: the code of jobs that were handed back may run on here, while another worker runs them already.
-      process.exit(code);
+    .option('-B, --beat', 'enqueue what is due by the schedules too, as taktline beat does')
+    .option('--no-supervise', 'do not replace the worker when it dies: something else does');
+  withHealth(worker).action(async (options: Options, command: Command) => {
+    if (options.loglevel !== undefined) setLogLevel(options.loglevel);
+    if (options.supervise && !supervised()) {
+      process.exitCode = await supervise(options);
+      return;
+    }
+    const code = await withApp(command, 'tasks', ({ app, module, ownSignals }) => work(app, module as string, options, ownSignals));
+    // At once: the code of jobs that were handed back may run on here, while another worker runs them already.
+    process.exit(code);
+  });
+}
+
+/** Works until it is stopped. @returns the exit code */
+async function work(app: App, module: string, options: Options, ownSignals: () => void): Promise<number> {
+  const asked = new Stop();
+  const worker = app.worker(workerOptions(options, module, asked));
+  const beat = options.beat === true ? app.beat() : undefined;
+  await worker.start();
+  await beat?.start();
+  ownSignals();
+  process.stderr.write(`${await banner(app, worker, options)}\n`);
+  const look = (): Readonly<Record<string, Health>> => ({
+    worker: worker.health(),
+    ...(beat === undefined ? {} : { beat: beat.health() }),
+  });
+  if (supervised()) {
+    process.on('message', (message: ToWorker) => {
+      if (message.kind === 'health') tellSupervisor({ kind: 'health', asked: message.asked, parts: look() });
     });
+    tellSupervisor({ kind: 'started' });
+    return asked.stopped(worker);
+  }
+  const server = await answerProbes(options, () => Promise.resolve(look()));
+  const code = await asked.stopped(worker);
+  await server?.close();
+  return code;
 }
 
 function workerOptions(options: Options, module: string, asked: Stop): WorkerOptions {
   const { queues, pool, concurrency, slots, autoscale, targetWait, maxTasksPerChild, maxMemoryPerChild } = options;
-  const supervised = process.env[supervisedBy] !== undefined;
-  if (!supervised && pool === 'inline' && (maxTasksPerChild ?? maxMemoryPerChild) !== undefined)
+  if (!supervised() && pool === 'inline' && (maxTasksPerChild ?? maxMemoryPerChild) !== undefined)
     throw new CliError(exitCodes.usage, '--max-tasks-per-child and --max-memory-per-child need the supervisor with the inline pool');
   return {
     name: options.hostname,
     shutdownGrace: options.grace,
     module: pathToFileURL(resolve(module)),
     shutDown: (now) => asked.stop(now),
-    ...(supervised ? { usedUp: () => tellSupervisor({ kind: 'used-up' }) } : {}),
+    ...(supervised() ? { usedUp: () => tellSupervisor({ kind: 'used-up' }) } : {}),
     ...(queues === undefined ? {} : { queues }),
     ...(pool === undefined ? {} : { pool }),
     ...(concurrency === undefined ? {} : { concurrency }),
@@ -98,26 +119,36 @@ function workerOptions(options: Options, module: string, asked: Stop): WorkerOpt
   };
 }
 
-/** Runs this very command in a child, again and again. Resolves to the exit code. */
-function supervise(): Promise<number> {
-  return new Promise((over) => {
-    const supervisor = new Supervisor({
-      start: () =>
-        fork(fileURLToPath(new URL('./main.js', import.meta.url)), process.argv.slice(2), {
-          env: { ...process.env, [supervisedBy]: String(process.pid) },
-        }),
-      logger: jsonLogger(logLevel(process.env)),
-      over,
-    });
-    let signals = 0;
-    const stop = (): void => {
-      signals += 1;
-      supervisor.stop(signals > 1);
-    };
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
-    supervisor.start();
+/** Runs this very command in a child, again and again. @returns the exit code */
+async function supervise(options: Options): Promise<number> {
+  let ended: (exitCode: number) => void = () => undefined;
+  const over = new Promise<number>((resolve) => {
+    ended = resolve;
   });
+  const supervisor = new Supervisor({
+    start: () =>
+      fork(fileURLToPath(new URL('./main.js', import.meta.url)), process.argv.slice(2), {
+        env: { ...process.env, [supervisedBy]: String(process.pid) },
+      }),
+    logger: jsonLogger(logLevel(process.env)),
+    over: ended,
+  });
+  let signals = 0;
+  const stop = (): void => {
+    signals += 1;
+    supervisor.stop(signals > 1);
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  const server = await answerProbes(options, async () => (await supervisor.health()) ?? { worker: undefined });
+  supervisor.start();
+  const code = await over;
+  await server?.close();
+  return code;
+}
+
+function supervised(): boolean {
+  return process.env[supervisedBy] !== undefined;
 }
 
 function tellSupervisor(message: FromWorker): void {
@@ -136,13 +167,15 @@ class Stop {
     const over = new Promise<number>((resolve) => {
       this.#over = resolve;
     });
-    if (process.env[supervisedBy] === undefined) {
+    if (!supervised()) {
       onStopSignals({ gently: () => this.#stop('gently'), atOnce: () => this.#stop('now'), done: this.#over });
     } else {
       // Ctrl-C reaches the whole group of processes: the supervisor says what it means. Without one, this ends too.
       process.on('SIGINT', () => undefined);
       process.on('SIGTERM', () => this.stop(false));
-      process.on('message', (message: ToWorker) => this.stop(message.now));
+      process.on('message', (message: ToWorker) => {
+        if (message.kind === 'stop') this.stop(message.now);
+      });
       process.on('disconnect', () => this.stop(false));
     }
     if (this.#asked !== undefined) this.stop(this.#asked === 'now');
@@ -164,15 +197,6 @@ class Stop {
     if (how === 'now') note('stopping at once: what runs is handed back');
     else note(`stopping: ${jobs} ${jobs === 1 ? 'job runs' : 'jobs run'}; a second signal stops at once`);
     await worker.stop({ now: how === 'now' });
-  }
-}
-
-/** The app reads it when it is made. */
-function setLogLevel(level: string): void {
-  try {
-    process.env['TAKTLINE_LOG_LEVEL'] = logLevel({ TAKTLINE_LOG_LEVEL: level });
-  } catch {
-    throw new CliError(exitCodes.usage, `--loglevel is ${JSON.stringify(level)}: expected one of ${logLevels.join(', ')}`);
   }
 }
 

@@ -17,6 +17,7 @@ export const errorCodes = {
   BROKER_FULL: "The broker's memory is used up, and nothing was stored.",
   BROKER_CLOSED: 'The app was closed.',
   BROKER_SCHEMA: "The broker's schema is of another version than this release can use.",
+  SCHEDULE_NOT_FOUND: 'No schedule has that name.',
   WORKER_NOT_FOUND: 'No living worker has that name.',
   BROKER_IN_USE: 'Workers live where jobs are to be moved away from; the message names them.',
   EMBEDDED_POSTGRES: 'The embedded Postgres could not be started.',

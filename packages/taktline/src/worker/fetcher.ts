@@ -36,6 +36,9 @@ export interface FetcherOptions {
 
 /** Jobs held beyond the free slots are expected to be finished within this. */
 const aheadMs = 20;
+/** When that is only a few, within this: a claim of one or two jobs costs about as much as one of some dozens. */
+const fewAheadMs = 60;
+const few = 50;
 /** A held job that is not expected to start within this is handed back. */
 const tooLateMs = 100;
 /** Every 16th claim starts from the lowest priority, so that it moves too: at least a sixteenth of the claims are its own. */
@@ -73,6 +76,8 @@ export class Fetcher {
   /** Claims that were found by asking: to be handed them means nothing any more. The newest ones. */
   readonly #found = new Set<string>();
   #claims = 0;
+  /** When a claim was answered last, or jobs ended. */
+  #movedAt = performance.now();
   #mode: 'usual' | 'draining' | 'suspects' = 'usual';
   #suspectLane: Lane = 'usual';
   #suspectsFrom = 0;
@@ -94,6 +99,12 @@ export class Fetcher {
   /** Those of them that have not begun. */
   get waiting(): readonly ClaimedJob[] {
     return this.#held;
+  }
+
+  /** For so long it has had room for jobs, and no claim was answered. 0 while it does not ask for any. */
+  stalledMs(): number {
+    const asks = this.#claiming && this.held < this.#options.pool.slots && (this.#mode === 'usual' || this.held === 0);
+    return asks ? performance.now() - this.#movedAt : 0;
   }
 
   /** Takes jobs of these queues from now on. What it holds of others it runs. */
@@ -190,6 +201,7 @@ export class Fetcher {
   #pumpLater(): void {
     this.#pumpSoon ??= setImmediate(() => {
       this.#pumpSoon = undefined;
+      this.#movedAt = performance.now();
       this.#pump();
     });
   }
@@ -285,7 +297,7 @@ export class Fetcher {
     if (this.#dry) return undefined;
     const limit = claimSize({
       slots: this.#options.pool.slots,
-      ahead: Math.floor(this.#throughput.expected(aheadMs)),
+      ahead: this.#ahead(),
       held: this.#held.length,
       running: this.#running,
       requested: this.#requested,
@@ -300,6 +312,11 @@ export class Fetcher {
       idle: true,
       hand: this.held === 0 ? this.#options.pool.slots : 0,
     };
+  }
+
+  #ahead(): number {
+    const expected = (ms: number) => Math.floor(this.#throughput.expected(ms));
+    return Math.max(expected(aheadMs), Math.min(few, expected(fewAheadMs)));
   }
 
   #suspectRequest(): ClaimRequest | undefined {
@@ -343,6 +360,7 @@ export class Fetcher {
     this.#requested += request?.limit ?? 0;
     try {
       const reply = await this.#options.broker.exchange(this.#worker, settlements, request);
+      if (request !== undefined) this.#movedAt = performance.now();
       this.#failures = 0;
       this.#oneByOne = Math.max(0, this.#oneByOne - settlements.length);
       const refused = reply.accepted.filter((accepted) => !accepted).length;

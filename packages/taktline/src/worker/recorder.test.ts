@@ -46,7 +46,7 @@ it('counts by task, queue and outcome, with how long jobs waited and ran', () =>
     ran: [[bucketOf(100), 3]],
   });
   expect(recorder.total).toBe(9);
-  expect(recorder.finished.get('send')).toBe(8);
+  expect(recorder.finished().get('send')).toBe(8);
 });
 
 it('tells the same count again until it has arrived, and what came meanwhile after it', () => {

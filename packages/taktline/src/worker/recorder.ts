@@ -13,6 +13,9 @@ export const outcomes = ['succeeded', 'retried', 'failed', 'deferred', 'cancelle
 export type Outcome = (typeof outcomes)[number];
 
 interface Tally {
+  readonly task: string;
+  readonly queue: string;
+  readonly outcome: Outcome;
   count: number;
   readonly waited: Uint32Array;
   readonly ran: Uint32Array;
@@ -21,14 +24,19 @@ interface Tally {
 export class Recorder {
   /** By outcome, queue and task: maps and not one key of three parts, which each job would have to join. */
   #tallies = new Map<string, Map<string, Map<Outcome, Tally>>>();
-  readonly #finished = new Map<string, number>();
+  /** The one that counted last: most often it counts the next one too. */
+  #last: Tally | undefined;
+  /** Without those that the tallies have. */
+  readonly #before = new Map<string, number>();
   #total = 0;
   #number = 0;
   #underway: Told['counted'];
 
   /** Attempts that have ended here, by task. */
-  get finished(): ReadonlyMap<string, number> {
-    return this.#finished;
+  finished(): ReadonlyMap<string, number> {
+    const finished = new Map(this.#before);
+    for (const tally of this.#all()) count(finished, tally);
+    return finished;
   }
 
   get total(): number {
@@ -37,11 +45,14 @@ export class Recorder {
 
   settled(settlement: Settlement, ran: Ran): Outcome {
     const outcome = outcomeOf(settlement, ran.task);
-    const tally = this.#tally(ran.task, settlement.job.queue, outcome);
+    const { queue, readyAt } = settlement.job;
+    const last = this.#last;
+    const same = last !== undefined && last.task === ran.task && last.queue === queue && last.outcome === outcome;
+    const tally = same ? last : this.#tally(ran.task, queue, outcome);
+    this.#last = tally;
     tally.count += 1;
-    add(tally.waited, ran.startedAt - settlement.job.readyAt);
+    add(tally.waited, ran.startedAt - readyAt);
     add(tally.ran, ran.ranMs);
-    this.#finished.set(ran.task, (this.#finished.get(ran.task) ?? 0) + 1);
     this.#total += 1;
     return outcome;
   }
@@ -53,8 +64,20 @@ export class Recorder {
   /** What is to be told now: what was told and has not arrived, else what has come since. */
   take(): Told['counted'] {
     if (this.#underway === undefined && this.#tallies.size > 0) {
-      const counts = [...this.#counts()];
+      const tallies = [...this.#all()];
+      for (const tally of tallies) count(this.#before, tally);
+      const counts = tallies.map(
+        ({ task, queue, outcome, count, waited, ran }): JobCount => ({
+          task,
+          queue,
+          outcome,
+          count,
+          waited: sparse(waited),
+          ran: sparse(ran),
+        }),
+      );
       this.#tallies = new Map();
+      this.#last = undefined;
       this.#number += 1;
       this.#underway = { number: this.#number, counts };
     }
@@ -72,19 +95,18 @@ export class Recorder {
     if (byOutcome === undefined) queues.set(queue, (byOutcome = new Map()));
     let tally = byOutcome.get(outcome);
     if (tally === undefined)
-      byOutcome.set(outcome, (tally = { count: 0, waited: new Uint32Array(buckets), ran: new Uint32Array(buckets) }));
+      byOutcome.set(outcome, (tally = { task, queue, outcome, count: 0, waited: new Uint32Array(buckets), ran: new Uint32Array(buckets) }));
     return tally;
   }
 
-  *#counts(): Generator<JobCount> {
-    for (const [task, queues] of this.#tallies) {
-      for (const [queue, byOutcome] of queues) {
-        for (const [outcome, { count, waited, ran }] of byOutcome) {
-          yield { task, queue, outcome, count, waited: sparse(waited), ran: sparse(ran) };
-        }
-      }
-    }
+  *#all(): Generator<Tally> {
+    for (const queues of this.#tallies.values()) for (const byOutcome of queues.values()) yield* byOutcome.values();
   }
+}
+
+function count(finished: Map<string, number>, { task, outcome, count }: Tally): void {
+  // It ended elsewhere.
+  if (outcome !== 'lost') finished.set(task, (finished.get(task) ?? 0) + count);
 }
 
 function add(histogram: Uint32Array, ms: number): void {

@@ -4,6 +4,7 @@
  * is started slower and slower; one that ends by itself, without having been told to, ends its supervisor too.
  */
 import type { ChildProcess } from 'node:child_process';
+import type { Health } from '../support/health-server.ts';
 import type { Logger } from '../support/logger.ts';
 
 /** What a worker's process tells its supervisor. */
@@ -11,14 +12,18 @@ export type FromWorker =
   /** It has joined, and works. */
   | { readonly kind: 'started' }
   /** It asks to be replaced. */
-  | { readonly kind: 'used-up' };
+  | { readonly kind: 'used-up' }
+  /** Its answer to being asked how it is. */
+  | { readonly kind: 'health'; readonly asked: number; readonly parts: Readonly<Record<string, Health>> };
 
 /** What a supervisor tells a worker's process. */
-export interface ToWorker {
-  readonly kind: 'stop';
-  /** Hand back what runs, instead of waiting for it. */
-  readonly now: boolean;
-}
+export type ToWorker =
+  | {
+      readonly kind: 'stop';
+      /** Hand back what runs, instead of waiting for it. */
+      readonly now: boolean;
+    }
+  | { readonly kind: 'health'; readonly asked: number };
 
 export interface SupervisorOptions {
   /** Starts a process that speaks with its parent as above. */
@@ -32,6 +37,8 @@ const firstBackoffMs = 1_000;
 const longestBackoffMs = 30_000;
 /** A worker that has lived for so long was well: the next death counts as the first. */
 const wellMs = 60_000;
+/** A worker whose loop is blocked does not answer. */
+const healthTimeoutMs = 1_000;
 
 interface Kept {
   readonly process: ChildProcess;
@@ -50,6 +57,8 @@ export class Supervisor {
   #stopping = false;
   #exitCode = 0;
   #timer: NodeJS.Timeout | undefined;
+  #asked = 0;
+  readonly #asking = new Map<number, (parts: Readonly<Record<string, Health>>) => void>();
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -67,12 +76,36 @@ export class Supervisor {
     if (this.#kept.size === 0) this.#options.over(this.#exitCode);
   }
 
+  /** How the worker is that was started last; undefined when none works, or it does not answer. */
+  async health(): Promise<Readonly<Record<string, Health>> | undefined> {
+    const works = [...this.#kept].findLast(({ started }) => started)?.process;
+    if (works?.connected !== true) return undefined;
+    const asked = ++this.#asked;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#asking.delete(asked);
+        resolve(undefined);
+      }, healthTimeoutMs);
+      this.#asking.set(asked, (parts) => {
+        clearTimeout(timer);
+        resolve(parts);
+      });
+      works.send({ kind: 'health', asked } satisfies ToWorker, () => undefined);
+    });
+  }
+
+  #answered({ asked, parts }: FromWorker & { readonly kind: 'health' }): void {
+    this.#asking.get(asked)?.(parts);
+    this.#asking.delete(asked);
+  }
+
   #start(): Kept {
     const kept: Kept = { process: this.#options.start(), since: performance.now(), started: false, leaving: false, heir: undefined };
     this.#kept.add(kept);
     kept.process.on('message', (message: FromWorker) => {
       if (message.kind === 'started') this.#started(kept);
-      else this.#usedUp(kept);
+      else if (message.kind === 'used-up') this.#usedUp(kept);
+      else this.#answered(message);
     });
     kept.process.once('exit', (code, signal) => this.#ended(kept, code, signal));
     return kept;
@@ -117,5 +150,5 @@ export class Supervisor {
 
 function tell(kept: Kept, now: boolean): void {
   kept.leaving = true;
-  if (kept.process.connected) kept.process.send({ kind: 'stop', now } satisfies ToWorker);
+  if (kept.process.connected) kept.process.send({ kind: 'stop', now } satisfies ToWorker, () => undefined);
 }

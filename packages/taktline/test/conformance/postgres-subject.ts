@@ -2,6 +2,7 @@
 import pg from 'pg';
 import { PostgresBroker } from '../../src/broker/postgres/postgres-broker.ts';
 import { PostgresInspector } from '../../src/broker/postgres/postgres-inspector.ts';
+import { PostgresTimetable } from '../../src/broker/postgres/postgres-timetable.ts';
 import { OwnServer } from '../support/own-server.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { type BrokerKind, ServerSpace, SharedSpace } from './spaces.ts';
@@ -32,7 +33,7 @@ const onPostgres: BrokerKind = {
       deadLetterTtlMs: 86_400_000,
       ...settings,
     });
-    return { broker, inspector: new PostgresInspector(broker, namespace, 'the test server') };
+    return { broker, inspector: new PostgresInspector(broker, namespace, 'the test server'), timetable: new PostgresTimetable(broker) };
   },
   async clear(url, namespace) {
     const client = new pg.Client(url);

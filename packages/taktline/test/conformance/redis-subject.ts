@@ -1,6 +1,7 @@
 /** The subject of the conformance suite for Redis: a namespace is a prefix of keys. */
 import { RedisBroker } from '../../src/broker/redis/redis-broker.ts';
 import { RedisInspector } from '../../src/broker/redis/redis-inspector.ts';
+import { RedisTimetable } from '../../src/broker/redis/redis-timetable.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/own-server.ts';
 import { OwnRedis } from '../support/redis/own-redis.ts';
@@ -23,7 +24,7 @@ export function redisSubject(url: () => string, kind: Kind): Subject {
 const onRedis: BrokerKind = {
   make(url, namespace, settings) {
     const broker = new RedisBroker({ url, namespace, queues, deadLetterTtlMs: 86_400_000, ...settings });
-    return { broker, inspector: new RedisInspector(broker, namespace) };
+    return { broker, inspector: new RedisInspector(broker, namespace), timetable: new RedisTimetable(broker) };
   },
   async clear(url, namespace) {
     // The other kinds are servers of the suite's own, which go with it.

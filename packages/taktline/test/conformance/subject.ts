@@ -5,6 +5,7 @@
  */
 import type { Broker, QueueDeclaration } from '../../src/broker/broker.ts';
 import type { Inspector } from '../../src/broker/inspector.ts';
+import type { Timetable } from '../../src/broker/timetable.ts';
 
 export interface Subject {
   /** An empty namespace on the server that all tests share. */
@@ -34,6 +35,7 @@ export interface BrokerSettings {
 export interface Instance {
   readonly broker: Broker;
   readonly inspector: Inspector;
+  readonly timetable: Timetable;
 }
 
 export interface OwnServerSpace extends Space {

@@ -26,6 +26,7 @@ import { scheduling } from './schedule.ts';
 import { settling } from './settle.ts';
 import type { Subject } from './subject.ts';
 import { upkeep } from './tidy.ts';
+import { timetables } from './timetable.ts';
 import { uniqueIds } from './unique-ids.ts';
 import { wakeUps } from './wake-ups.ts';
 
@@ -52,6 +53,7 @@ export const topics: readonly ((subject: Subject) => void)[] = [
   counting,
   telling,
   describing,
+  timetables,
   wakeUps,
   namespaces,
   clocks,

@@ -72,6 +72,10 @@ export class PostgresStore implements Store {
     await this.query('update $ns.ids set expires_at = 1 where id = $1', [id]);
   }
 
+  async putEarlier(schedule: string, ms: number): Promise<void> {
+    await this.query('update $ns.schedules set since = since - $2 where name = $1', [schedule, ms]);
+  }
+
   connections(): Promise<number> {
     return this.#number('select count(*) as n from pg_stat_activity where application_name = $1', [`taktline ${this.name}`]);
   }
@@ -85,8 +89,9 @@ export class PostgresStore implements Store {
     const [made] = await this.query<{ there: boolean }>(`select to_regclass('$ns.queues') is not null as there`);
     if (made?.there !== true) return;
     await this.query(
-      'truncate $ns.queues, $ns.ready, $ns.scheduled, $ns.workers, $ns.claims, $ns.ended, $ns.dead, $ns.ids, $ns.requests, $ns.counts, $ns.catalogue restart identity',
+      'truncate $ns.queues, $ns.ready, $ns.scheduled, $ns.workers, $ns.claims, $ns.ended, $ns.dead, $ns.ids, $ns.requests, $ns.counts, $ns.catalogue, $ns.schedules restart identity',
     );
+    await this.query('update $ns.beat set leader = null, fence = 0, until = 0, changes = 0');
   }
 
   drop(): Promise<void> {

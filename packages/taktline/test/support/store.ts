@@ -20,6 +20,8 @@ export interface Store {
   forge(id: string, envelope: string): Promise<void>;
   /** The time for which a caller's id was taken is over. */
   releaseId(id: string): Promise<void>;
+  /** A schedule was put so much earlier. */
+  putEarlier(schedule: string, ms: number): Promise<void>;
   /** Connections of the namespace's apps. */
   connections(): Promise<number>;
   /** Whether anything was ever made here. */

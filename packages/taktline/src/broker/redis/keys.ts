@@ -95,6 +95,16 @@ export class Keys {
     return `taktline:{${this.#namespace}}:catalogue`;
   }
 
+  /** Schedules: name -> the schedule, with how far it has come. */
+  get schedules(): string {
+    return `taktline:{${this.#namespace}}:schedules`;
+  }
+
+  /** Which beat leads, and until when. */
+  get beat(): string {
+    return `taktline:{${this.#namespace}}:beat`;
+  }
+
   /** Where an id of a caller's is reserved: one of a few hashes, which spread over a Cluster. */
   bucket(number: number): string {
     return `taktline:{${this.#namespace}:ids:${number}}`;

@@ -36,6 +36,7 @@ const names = [
   'resent',
   'reserve',
   'tidy',
+  'timetable',
 ] as const;
 
 const folder = new URL('../../../src/broker/redis/scripts/', import.meta.url);

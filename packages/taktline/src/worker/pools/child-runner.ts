@@ -3,7 +3,7 @@
  * what they came to, once a turn of the loop. It knows nothing of a broker.
  */
 
-import type { Settlement } from '../../broker/broker.ts';
+import type { ClaimedJob, Lane, Settlement } from '../../broker/broker.ts';
 import type { Logger } from '../../support/logger.ts';
 import { ignoreStopSignals } from '../../support/process-signals.ts';
 import { TaktlineError } from '../../support/taktline-error.ts';
@@ -29,9 +29,6 @@ const sweepMs = 50;
 /** The memory in use is told so often at most, and progress so often. */
 const memoryMs = 100;
 const progressMs = 1_000;
-
-/** Fields of a job that only the worker's main process looks at. */
-const elsewhere = { claim: '', position: 0, rank: '', enqueuedAt: 0, readyAt: 0, expiresAt: undefined };
 
 interface Running {
   readonly number: JobNumber;
@@ -90,8 +87,7 @@ export class ChildRunner {
   }
 
   #run(number: JobNumber, [id, queue, envelope, past, lane]: SentJob): void {
-    // The rest of it is the worker's business.
-    const ctx = this.#executor.begin({ ...elsewhere, id, queue, envelope, past: past ?? undefined, lane });
+    const ctx = this.#executor.begin(jobOf(id, queue, envelope, past, lane));
     const place = this.#watchdog.entered(number);
     const running = { number, ctx, place };
     this.#running.set(number, running);
@@ -142,6 +138,23 @@ export class ChildRunner {
     await this.#watchdog.stop();
     process.exit(0);
   }
+}
+
+/** What only the worker's main process looks at is left empty. Written out, since to spread an object costs microseconds in Node.js 20. */
+function jobOf(id: string, queue: string, envelope: string, past: string | null, lane: Lane): ClaimedJob {
+  return {
+    id,
+    queue,
+    envelope,
+    past: past ?? undefined,
+    lane,
+    claim: '',
+    position: 0,
+    rank: '',
+    enqueuedAt: 0,
+    readyAt: 0,
+    expiresAt: undefined,
+  };
 }
 
 function say(message: FromChild): void {

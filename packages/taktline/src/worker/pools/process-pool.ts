@@ -272,7 +272,9 @@ export class ProcessPool implements Pool {
 
   #done(child: Child, { job }: Held, [, settlement, task, startedAt, ranMs]: Done): void {
     this.#progress.delete(job);
-    this.#events?.settled({ ...settlement, job }, { task, startedAt, ranMs });
+    // It was made for this, by JSON.parse.
+    (settlement as { job?: ClaimedJob }).job = job;
+    this.#events?.settled(settlement as Settlement, { task, startedAt, ranMs });
     const { maxTasksPerChild = Number.POSITIVE_INFINITY, maxMemoryPerChild = Number.POSITIVE_INFINITY } = this.#options;
     if (child.draining) {
       if (child.size === 0) child.stop();

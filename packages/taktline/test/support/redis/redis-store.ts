@@ -113,6 +113,13 @@ export class RedisStore implements Store {
     for (const base of await this.#bases()) await this.#ask('ZADD', `${base}:named`, 'XX', '1', id);
   }
 
+  async putEarlier(schedule: string, ms: number): Promise<void> {
+    const { schedules } = this.#keys;
+    const [head, ...rest] = ((await this.#ask('HGET', schedules, schedule)) as string).split(groupSeparator) as [string, ...string[]];
+    const parsed = JSON.parse(head) as { since: number };
+    await this.#ask('HSET', schedules, schedule, [JSON.stringify({ ...parsed, since: parsed.since - ms }), ...rest].join(groupSeparator));
+  }
+
   async connections(): Promise<number> {
     const clients = ((await this.#ask('CLIENT', 'LIST')) as string).split('\n');
     return clients.filter((line) => line.includes(` name=taktline:${this.name}:`) && !line.includes(`:${this.name}:test `)).length;
