@@ -1,12 +1,15 @@
 /** The platform as an app of the engine: its queues and all its tasks. Whoever calls this brings what the tasks work with. */
-import { type App, createApp, type Logger } from 'taktline';
+import { type App, type AppOptions, createApp, type Logger } from 'taktline';
 import { type EmailDeps, type EmailTasks, emailTasks } from './email/email-tasks.ts';
 import { queues } from './queues.ts';
+import { declareSchedules } from './schedules.ts';
 
 export interface PlatformOptions {
   /** `postgres://...` or `embedded:<folder>`. */
   readonly brokerUrl: string;
   readonly logger: Logger;
+  /** Called where workers begin and end. */
+  readonly hooks?: NonNullable<AppOptions['hooks']>;
 }
 
 export type PlatformDeps = EmailDeps;
@@ -28,7 +31,9 @@ export interface Platform {
  *   context: { user_name: 'User Name' },
  * });
  */
-export function createPlatform({ brokerUrl, logger }: PlatformOptions, deps: PlatformDeps): Platform {
-  const app = createApp({ brokerUrl, queues, logger });
-  return { app, tasks: emailTasks(app, deps) };
+export function createPlatform({ brokerUrl, logger, hooks = {} }: PlatformOptions, deps: PlatformDeps): Platform {
+  const app = createApp({ brokerUrl, queues, logger, hooks });
+  const tasks = emailTasks(app, deps);
+  declareSchedules(app, tasks);
+  return { app, tasks };
 }

@@ -9,3 +9,10 @@ export { createUnsubscribeLinks, type UnsubscribeLinks } from './email/unsubscri
 export { queueNames, queues } from './queues.ts';
 export { readSettings, type Settings, SettingsError } from './settings.ts';
 export { type RunningPlatform, type StartOptions, startPlatform } from './start.ts';
+export {
+  type ScheduleTaskOptions,
+  type TaskManager,
+  type TaskScheduler,
+  taskManager,
+  taskScheduler,
+} from './task-management.ts';

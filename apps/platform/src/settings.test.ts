@@ -25,6 +25,8 @@ describe('readSettings', () => {
     expect(readSettings({})).toEqual({
       production: false,
       folder: '.taktline',
+      runFolder: '.taktline/run',
+      logFolder: '.taktline/log',
       brokerUrl: undefined,
       databaseUrl: undefined,
       smtp: undefined,

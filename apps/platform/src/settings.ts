@@ -3,6 +3,7 @@
  * is named together with what was expected. URLs and secrets are never shown, since they carry passwords.
  */
 import { isIP } from 'node:net';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { addressSchema, displayNameSchema } from './email/addresses.ts';
 
@@ -28,6 +29,9 @@ export interface Settings {
   readonly production: boolean;
   /** Where the embedded database and generated secrets are kept. */
   readonly folder: string;
+  /** Where background processes note their pids, and where their logs go. */
+  readonly runFolder: string;
+  readonly logFolder: string;
   /** Undefined: the embedded default. */
   readonly brokerUrl: string | undefined;
   /** Undefined: the embedded default. */
@@ -89,6 +93,8 @@ const logLevel = z
 const variables = {
   NODE_ENV: { shape: z.enum(['production', 'development', 'test']), expected: 'production, development or test', show: true },
   TAKTLINE_FOLDER: { shape: z.string().min(1), expected: 'the path of a folder', show: true },
+  PLATFORM_RUN_DIR: { shape: z.string().min(1), expected: 'the path of a folder', show: true },
+  PLATFORM_LOG_DIR: { shape: z.string().min(1), expected: 'the path of a folder', show: true },
   BROKER_URL: { shape: urlOf(brokerSchemes), expected: brokerExpected(), show: false },
   CELERY_BROKER_URL: { shape: urlOf(brokerSchemes), expected: brokerExpected(), show: false },
   REDIS_URL: { shape: urlOf(brokerSchemes.slice(2, 6)), expected: 'a URL such as redis://host:6379/0', show: false },
@@ -159,9 +165,12 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   }
   if (problems.length > 0) throw new SettingsError(problems);
 
+  const folder = values.TAKTLINE_FOLDER ?? '.taktline';
   return {
     production,
-    folder: values.TAKTLINE_FOLDER ?? '.taktline',
+    folder,
+    runFolder: values.PLATFORM_RUN_DIR ?? join(folder, 'run'),
+    logFolder: values.PLATFORM_LOG_DIR ?? join(folder, 'log'),
     brokerUrl,
     databaseUrl: values.DATABASE_URL,
     smtp: values.SMTP_URL && smtpSettings(values.SMTP_URL, values),

@@ -1,6 +1,6 @@
 /**
  * Starts the whole platform in this process: the HTTP server, the database, the mail server, a worker for all queues,
- * and sample traffic. What was started is stopped in the opposite order.
+ * the beat, and sample traffic. What was started is stopped in the opposite order.
  */
 import { createPlatform } from './app.ts';
 import { pingDatabase } from './database/database.ts';
@@ -74,11 +74,16 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
     closers.add(() => worker.stop());
     await worker.start();
 
+    const beat = app.beat();
+    closers.add(() => beat.stop());
+    await beat.start();
+
     if (settings.demo) {
       const demo = startDemoTraffic({ tasks, onError: () => logger.warn('a sample mail could not be enqueued') });
       closers.add(() => demo.stop());
     }
 
+    const schedules = await app.schedules.list();
     print(
       table([
         ['web', `${listener.url}/`],
@@ -87,6 +92,7 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
         ['database', resources.databaseAt],
         ['mail', resources.mailAt],
         ['worker', `${queueNames.length} queues, ${app.taskNames.length} tasks, ${concurrency} jobs at once`],
+        ['beat', schedules.map(({ name }) => name).join(', ')],
         ['demo', settings.demo ? 'a sample mail every 2 s (DEMO=off for none)' : 'off'],
       ]),
     );

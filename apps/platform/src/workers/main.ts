@@ -1,0 +1,19 @@
+/** `npm run workers`. What is wrong is told in a line, without a stack. */
+import { CommanderError } from 'commander';
+import { TaktlineError } from 'taktline';
+import { SettingsError } from '../settings.ts';
+import { workersCommand } from './commands.ts';
+
+try {
+  await workersCommand(process.env).parseAsync();
+} catch (error) {
+  process.exitCode = failed(error);
+}
+
+function failed(error: unknown): number {
+  // Commander has said it already; help is no error.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  const ours = error instanceof SettingsError || error instanceof TaktlineError;
+  process.stderr.write(`${ours ? '' : 'workers: '}${error instanceof Error ? error.message : 'something went wrong'}\n`);
+  return error instanceof SettingsError ? 2 : 1;
+}

@@ -1,0 +1,28 @@
+/**
+ * The platform as its worker processes and the command line load it: `taktline --app apps/platform/dist/workers/worker-app.js`.
+ * What the tasks work with is opened by the environment when this is imported, and closed when the worker has stopped.
+ */
+import type { App } from 'taktline';
+import { createPlatform } from '../app.ts';
+import { createLogger } from '../logging.ts';
+import { openResources } from '../resources.ts';
+import { readSettings, SettingsError } from '../settings.ts';
+
+const settings = readSettings(process.env);
+if (settings.smtp === undefined) {
+  throw new SettingsError([
+    'SMTP_URL is missing: workers of their own need a mail server, since the local mailbox lives in the process of npm start',
+  ]);
+}
+const logger = createLogger({ level: settings.logLevel });
+const publicUrl = settings.publicUrl ?? `http://${settings.host}:${settings.port}`;
+const resources = await openResources(settings, logger, () => publicUrl);
+
+export const app: App = createPlatform(
+  {
+    brokerUrl: settings.brokerUrl ?? `embedded:${settings.folder}`,
+    logger,
+    hooks: { childStop: () => resources.close() },
+  },
+  resources.emailDeps,
+).app;
