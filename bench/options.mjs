@@ -18,7 +18,7 @@ measurements: ${measurementNames.join(' ')} (default: all)
   --profile=DIR        write a CPU profile of each measured process there
 
 BENCH_POSTGRES_BIN, BENCH_REDIS, BENCH_PYTHON name other binaries than those that are found, BENCH_TAKTLINE another
-build of Taktline, BENCH_BULLMQ_CLIENT BullMQ's client on Redis: redis (the default) or ioredis.`;
+build of Taktline, BENCH_BEFORE one to compare with, BENCH_WATCHED=1 lets somebody listen to events, BENCH_BULLMQ_CLIENT BullMQ's client on Redis: redis (the default) or ioredis.`;
 
 export function readOptions(args) {
   const { values, positionals } = parseArgs({

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { now } from './clock.mjs';
 import { inputs } from './payload.mjs';
+import { hearStarts } from './start-reports.mjs';
 import { watchStarts } from './starts.mjs';
 import { makeTask, nothing } from './tasks.mjs';
 import { startWorkers } from './worker-processes.mjs';
@@ -48,20 +49,25 @@ export function makeTools(store, session, order) {
     if (found !== jobs) throw new Error(`${found} jobs wait, not ${jobs}`);
   }
 
-  /** Starts a worker in this process, or as many as `processes` in processes of their own; each start goes to `starts`. */
-  async function work(starts, { concurrency, task = nothing, processes }) {
+  /**
+   * Starts a worker in this process, or as many as `processes` in processes of their own; each start goes to `starts`. With `pool`
+   * the worker is in this process, and its tasks in child processes.
+   */
+  async function work(starts, { concurrency, task = nothing, processes, pool }) {
     if (processes !== undefined) return startWorkers(order, { concurrency, task, processes }, starts.record);
     const perform = makeTask(task);
+    const deaf = pool === undefined ? undefined : await hearStarts(starts.record);
     await session.work({
       concurrency,
       task,
+      pool,
       record: starts.record,
       async run({ n }, id) {
         starts.record(n, now(), id);
         return perform();
       },
     });
-    return { stop: async () => undefined };
+    return { stop: async () => deaf?.() };
   }
 
   /**
@@ -69,9 +75,9 @@ export function makeTools(store, session, order) {
    * time from the first start, the worker's CPU time, and the rate of starts in each tenth. `atEnd` is awaited when the last
    * completion is there, before anything is verified.
    */
-  async function drain({ jobs, concurrency, limitMs, task, processes, atEnd }) {
+  async function drain({ jobs, concurrency, limitMs, task, processes, pool, atEnd }) {
     const starts = watchStarts(jobs, jobs);
-    const workers = await work(starts, { concurrency, task, processes });
+    const workers = await work(starts, { concurrency, task, processes, pool });
     if (!(await starts.reached(1, limitMs))) throw new Error(`no job started within ${limitMs} ms`);
     const cpu = await workerCpu();
     const began = starts.at(1);

@@ -14,11 +14,13 @@
  *     enqueueEach(inputs, callers) optional: one call for each, from so many callers; else enqueue() is called
  *     enqueueMany(inputs) many jobs in one call
  *     scheduleMany(inputs) the same, to run in a day; only on Redis, and not where `skips` names depth
- *     work({ concurrency, run, task, record }) starts a worker that calls `await run(input, id)` for each job and, where it
+ *     work({ concurrency, run, task, record, pool }) starts a worker that calls `await run(input, id)` for each job and, where it
  *                         can, keeps what comes back as the job's result; `concurrency` is how many of them run at once.
  *                         Jobs may be taken from the database ahead of those that run. The id is given where the counts
  *                         want it. Who cannot call run() does what `task` says (tasks.mjs) and calls record(n, at) with
- *                         the time of each start (clock.mjs). Resolves when the worker works.
+ *                         the time of each start (clock.mjs). `pool` { children, slots }, in `pools` and `pools-cpu` only,
+ *                         asks for child processes, in which the task is performed; they report to ../start-reports.mjs.
+ *                         Resolves when the worker works.
  *     cpuMs()             optional: the CPU time of its workers, when they are in another process
  *     counts              { left, waiting, done, kept }: is anything unfinished (boolean), and the counts of jobs that wait, of
  *                         jobs that ended well and of results that were kept; done and kept only where there is such a
@@ -31,12 +33,14 @@
 const modules = {
   postgres: {
     taktline: './taktline.mjs',
+    before: './before.mjs',
     'graphile-worker': './postgres/graphile-worker.mjs',
     'pg-boss': './postgres/pg-boss.mjs',
     bullmq: './postgres/bullmq.mjs',
   },
   redis: {
     taktline: './taktline.mjs',
+    before: './before.mjs',
     bullmq: './redis/bullmq.mjs',
     celery: './redis/celery.mjs',
     floor: './redis/floor.mjs',
@@ -46,7 +50,7 @@ const modules = {
 export const contestantNames = [...new Set(Object.values(modules).flatMap((named) => Object.keys(named)))];
 
 export function contestantsOn(server) {
-  return Object.keys(modules[server]);
+  return Object.keys(modules[server]).filter((name) => name !== 'before' || process.env.BENCH_BEFORE !== undefined);
 }
 
 export function loadContestant(server, name) {

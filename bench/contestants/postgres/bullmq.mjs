@@ -2,8 +2,13 @@
  * BullMQ on its Postgres backend. It completes a job and claims the next one in one statement, a job at a time, so that
  * connections are what helps it. Finished jobs and their results are kept, which is its default.
  */
+
+import { resolve } from 'node:path';
 import { createPostgresBackend, Queue, runMigrations, Worker } from 'bullmq';
 import pg from 'pg';
+
+/** A child process for each job that runs at once: two are as good as any on two cores. */
+const sandbox = resolve(import.meta.dirname, '../bullmq-sandbox.cjs');
 
 const connections = 16;
 
@@ -11,6 +16,7 @@ export const about = {
   name: 'bullmq',
   folder: 'node_modules/bullmq',
   keepsResults: true,
+  skips: { recycling: 'it does not replace its child processes' },
   tuned: `Postgres backend, ${connections} connections; addBulk of 1,000`,
 };
 
@@ -27,8 +33,11 @@ export async function open(url) {
     bulkSize: 1_000,
     enqueue: (input) => queue.add('bench', input),
     enqueueMany: (inputs) => queue.addBulk(inputs.map((data) => ({ name: 'bench', data }))),
-    async work({ concurrency, run }) {
-      worker = new Worker('bench', (job) => run(job.data), { connection, concurrency }, createPostgresBackend);
+    async work({ concurrency, run, task, pool }) {
+      process.env.BENCH_POOL_TASK = JSON.stringify(task);
+      const processor = pool === undefined ? (job) => run(job.data) : sandbox;
+      const atOnce = pool === undefined ? concurrency : pool.children;
+      worker = new Worker('bench', processor, { connection, concurrency: atOnce }, createPostgresBackend);
       worker.on('error', (error) => console.error(error));
       await worker.waitUntilReady();
     },

@@ -11,6 +11,7 @@ process.env.NO_LOG_SUCCESS = '1';
 export const about = {
   name: 'graphile-worker',
   folder: 'node_modules/graphile-worker',
+  skips: { pools: 'it has no pool of processes', 'pools-cpu': 'it has no pool of processes', recycling: 'it has no pool of processes' },
   keepsResults: false,
   tuned: 'localQueue 2000, completeJobBatchDelay 5, failJobBatchDelay 5, maxPoolSize 25, no success log; addJobs of 10,000',
 };

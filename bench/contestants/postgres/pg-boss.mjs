@@ -11,6 +11,7 @@ const fetchers = 4;
 export const about = {
   name: 'pg-boss',
   folder: 'node_modules/pg-boss',
+  skips: { pools: 'it has no pool of processes', 'pools-cpu': 'it has no pool of processes', recycling: 'it has no pool of processes' },
   keepsResults: true,
   tuned: `partition, notify, batchSize ${batchSize}, localConcurrency ${fetchers} (no more than the concurrency), burstWhenBatchFull, perJobResults, no supervision; insert of 10,000`,
 };

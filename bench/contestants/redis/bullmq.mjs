@@ -15,6 +15,8 @@ import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { Queue, Worker } from 'bullmq';
 
+/** A child process for each job that runs at once: two are as good as any on two cores. */
+const sandbox = resolve(import.meta.dirname, '../bullmq-sandbox.cjs');
 const client = process.env.BENCH_BULLMQ_CLIENT ?? 'redis';
 const bulkSize = 1_000;
 const day = 24 * 3_600;
@@ -24,6 +26,7 @@ export const about = {
   name: 'bullmq',
   folder: 'node_modules/bullmq',
   keepsResults: true,
+  skips: { recycling: 'it does not replace its child processes' },
   tuned: `client ${client}, a connection for each side; addBulk of ${bulkSize.toLocaleString('en')}; removeOnComplete age ${keep.age} s, count ${keep.count}`,
 };
 
@@ -37,8 +40,11 @@ export async function open(url) {
     enqueue: (input) => queue.add('bench', input),
     enqueueMany: (inputs) => many(inputs),
     scheduleMany: (inputs) => many(inputs, { delay: day * 1_000 }),
-    async work({ concurrency, run }) {
-      worker = new Worker('bench', (job) => run(job.data), { connection: await connect(url), concurrency, removeOnComplete: keep });
+    async work({ concurrency, run, task, pool }) {
+      process.env.BENCH_POOL_TASK = JSON.stringify(task);
+      const processor = pool === undefined ? (job) => run(job.data) : sandbox;
+      const atOnce = pool === undefined ? concurrency : pool.children;
+      worker = new Worker('bench', processor, { connection: await connect(url), concurrency: atOnce, removeOnComplete: keep });
       worker.on('error', (error) => console.error(error));
       await worker.waitUntilReady();
     },

@@ -33,7 +33,12 @@ export const about = {
   tuned:
     'pool solo at concurrency 1, else threads; prefetch multiplier 4, early acks, no events, results for a day; apply_async with one producer, without a backend',
   share: 0.02,
-  skips: { depth: 'a million jobs would take it six minutes to enqueue' },
+  skips: {
+    depth: 'a million jobs would take it six minutes to enqueue',
+    pools: 'its workers are always processes: see processes',
+    'pools-cpu': 'its workers are always processes: see processes',
+    recycling: 'its workers are always processes: see processes',
+  },
 };
 
 export async function open(url) {

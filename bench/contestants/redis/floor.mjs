@@ -18,6 +18,9 @@ export const about = {
     depth: 'it has nothing that is scheduled, and a list is as fast at any depth',
     load: 'it takes a batch, and the next one when all of it is done',
     processes: 'it is to be compared at no-op jobs',
+    pools: 'it has no pool of processes',
+    'pools-cpu': 'it has no pool of processes',
+    recycling: 'it has no pool of processes',
   },
 };
 
