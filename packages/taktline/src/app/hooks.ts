@@ -1,5 +1,6 @@
 /** Calls the app's hooks around a worker. */
 import type { Logger } from '../support/logger.ts';
+import { messageOf } from '../support/message-of.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import type { Hooks } from './settings.ts';
 
@@ -12,7 +13,7 @@ export async function setUp(hooks: Hooks, names: readonly (keyof Hooks)[]): Prom
     try {
       await hooks[name]?.();
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = messageOf(cause);
       throw new TaktlineError('HOOK_FAILED', `the hook ${name} failed: ${why}`, { cause });
     }
   }
@@ -28,7 +29,7 @@ export async function tearDown(hooks: Hooks, names: readonly (keyof Hooks)[], lo
     try {
       await Promise.race([hooks[name]?.(), late]);
     } catch (error) {
-      logger.error(`the hook ${name} failed`, { error: error instanceof Error ? error.message : String(error) });
+      logger.error(`the hook ${name} failed`, { error: messageOf(error) });
     } finally {
       clearTimeout(timer);
     }

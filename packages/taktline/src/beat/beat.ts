@@ -14,6 +14,7 @@ import type { Broker, NewJob } from '../broker/broker.ts';
 import type { Lead, NewSchedule, StateChange, StoredSchedule, Timetable } from '../broker/timetable.ts';
 import type { Health } from '../support/health-server.ts';
 import type { Logger } from '../support/logger.ts';
+import { messageOf } from '../support/message-of.ts';
 import { Periodic } from '../support/periodic.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import { dueTicks } from './due-ticks.ts';
@@ -69,7 +70,7 @@ export class Beat {
       // What it knew may be outdated when it is answered again.
       this.#changes = -1;
       options.logger[inARow === 1 ? 'warn' : 'debug']('the beat could not look at its schedules; trying again', {
-        error: error instanceof Error ? error.message : String(error),
+        error: messageOf(error),
       });
     };
     this.#turns = new Periodic({ everyMs: turnMs, run: () => this.#turn(), failed });
@@ -167,7 +168,7 @@ export class Beat {
       } catch (error) {
         this.#options.logger.error('a schedule cannot be read and does not run', {
           schedule: stored.name,
-          error: error instanceof Error ? error.message : String(error),
+          error: messageOf(error),
         });
       }
     }

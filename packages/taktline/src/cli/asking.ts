@@ -4,7 +4,7 @@ import type { App } from '../app/app.ts';
 import type { ControlRequest } from '../worker/control.ts';
 import { exitCodes } from './exit-codes.ts';
 import type { JsonOption } from './output.ts';
-import { parseDuration, parseNames, parseWhole } from './values.ts';
+import { parseDuration, parseNames } from './values.ts';
 
 export interface AskingOptions extends JsonOption {
   readonly destination?: readonly string[];
@@ -23,10 +23,6 @@ export function asking(command: Command): Command {
     .option('-d, --destination <names>', 'only these workers (default: every living one)', parseNames)
     .option('-t, --timeout <duration>', 'how long to wait for answers', parseDuration, 1_000)
     .option('-j, --json', 'print a JSON document');
-}
-
-export function whole(value: string): number {
-  return parseWhole(value);
 }
 
 /** Asks, and shows. @returns the exit code: 5 when a worker did not answer in time, 1 when one could not do it */

@@ -1,6 +1,7 @@
 /** `taktline call`: enqueues one job. */
 import type { Command } from 'commander';
 import type { EnqueueOneOptions } from '../client/client.ts';
+import { withoutUndefined } from '../support/without-undefined.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import { type JsonOption, print, printJson } from './output.ts';
 import { withApp } from './session.ts';
@@ -45,8 +46,7 @@ export function addCall(program: Command): void {
       const { countdown, eta, expires, queue, priority } = options;
       const wanted = { countdown, eta, expires, queue, priority, id, headers };
       process.exitCode = await withApp(command, 'broker', async ({ app }) => {
-        const given = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined)) as EnqueueOneOptions;
-        const handle = await app.call(task, input, given);
+        const handle = await app.call(task, input, withoutUndefined<EnqueueOneOptions>(wanted));
         if (options.json === true) printJson({ id: handle.id, task });
         else print(handle.id);
         return exitCodes.ok;

@@ -1,12 +1,12 @@
 /** `taktline control`: changes what workers do, and pauses queues. Names are Celery's, where it has the command. */
 import type { Command } from 'commander';
 import type { ControlRequest } from '../worker/control.ts';
-import { type AskingOptions, answered, asking, whole } from './asking.ts';
+import { type AskingOptions, answered, asking } from './asking.ts';
 import { exitCodes } from './exit-codes.ts';
 import { type JsonOption, print, printJson } from './output.ts';
 import { withApp } from './session.ts';
 import { jsonText, oneLine } from './terminal.ts';
-import { parseDuration } from './values.ts';
+import { parseDuration, parseWhole } from './values.ts';
 
 export function addControl(program: Command): void {
   const control = program.command('control').description('change what workers do, and pause queues');
@@ -24,14 +24,14 @@ export function addControl(program: Command): void {
     verb: 'cancel_consumer',
     queue,
   }));
-  add('pool_grow [by]', 'more children, or slots; ends autoscaling', (by) => ({ verb: 'pool_grow', by: whole(by ?? '1') }));
-  add('pool_shrink [by]', 'fewer; what runs is not stopped', (by) => ({ verb: 'pool_shrink', by: whole(by ?? '1') }));
+  add('pool_grow [by]', 'more children, or slots; ends autoscaling', (by) => ({ verb: 'pool_grow', by: parseWhole(by ?? '1') }));
+  add('pool_shrink [by]', 'fewer; what runs is not stopped', (by) => ({ verb: 'pool_shrink', by: parseWhole(by ?? '1') }));
   add('pool_restart', 'replace each child, when it has finished what it has', () => ({ verb: 'pool_restart' }));
 
   asking(control.command('autoscale <max> <min>').description('let the size of the pool follow the load'))
     .option('--target-wait <duration>', 'how long a job should wait at most', parseDuration, 5_000)
     .action(async (max: string, min: string, options: AskingOptions & { readonly targetWait: number }, command: Command) => {
-      const bounds = { max: whole(max), min: whole(min), targetWaitMs: options.targetWait };
+      const bounds = { max: parseWhole(max), min: parseWhole(min), targetWaitMs: options.targetWait };
       await tell({ verb: 'autoscale', bounds }, options, command);
     });
   add('autoscale_off', 'leave the size of the pool as it is', () => ({ verb: 'autoscale' }));

@@ -4,6 +4,7 @@ import type { App } from '../app/app.ts';
 import type { ScheduleOptions } from '../app/schedule-options.ts';
 import type { ScheduleView } from '../app/schedules.ts';
 import type { Overlap } from '../beat/schedule.ts';
+import { withoutUndefined } from '../support/without-undefined.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import { ahead, duration, type JsonOption, moment, pairs, print, printJson, printTable } from './output.ts';
 import { withApp } from './session.ts';
@@ -127,7 +128,7 @@ async function scheduleOptions(name: string, options: AddOptions): Promise<Sched
     priority,
     expires,
   };
-  return { name, task, ...Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined)) };
+  return { name, task, ...withoutUndefined<Omit<ScheduleOptions, 'name' | 'task'>>(wanted) };
 }
 
 function list(schedules: readonly ScheduleView[], options: JsonOption): void {

@@ -4,6 +4,7 @@
  */
 import type { ClaimedJob, QueueDeclaration, WorkerRequest } from '../broker/broker.ts';
 import type { Logger } from '../support/logger.ts';
+import { messageOf } from '../support/message-of.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import { decodeEnvelope } from '../task/codec.ts';
 import type { TaskRegistry } from '../task/registry.ts';
@@ -127,7 +128,7 @@ export class Control {
       await this.#options.answer(request.id, answer);
     } catch (error) {
       taken.sent = false;
-      this.#options.logger.warn('an answer did not reach the broker', { error: error instanceof Error ? error.message : String(error) });
+      this.#options.logger.warn('an answer did not reach the broker', { error: messageOf(error) });
       return;
     }
     // Not before: who stops answers no more.

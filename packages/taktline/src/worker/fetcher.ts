@@ -10,6 +10,7 @@
  */
 import type { Broker, Claim, ClaimedJob, ClaimRequest, Lane, Settlement } from '../broker/broker.ts';
 import type { Logger } from '../support/logger.ts';
+import { messageOf } from '../support/message-of.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import { encodePast, noPast } from '../task/job.ts';
 import { claimSize, exchangesAtOnce } from './claim-size.ts';
@@ -433,7 +434,7 @@ export class Fetcher {
     this.#oneByOne = refused && settlements.length > 1 ? settlements.length : 0;
     this.#failures += 1;
     this.#uncertain = true;
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     if (this.#failures === 1)
       this.#options.logger.warn('the exchange with the broker failed; trying again', {
         error: message,

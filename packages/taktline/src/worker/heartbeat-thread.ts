@@ -7,6 +7,7 @@ import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { HeartbeatLink, HeartbeatSpec } from '../broker/broker.ts';
+import { messageOf } from '../support/message-of.ts';
 import { blockedStack } from './blocked-stack.ts';
 import type { HeartbeatData, HeartbeatMessage } from './heartbeat.ts';
 
@@ -34,7 +35,7 @@ const guard = setInterval(() => {
     void report(now - turned);
   }
   const limit = shared[deadline] as number;
-  if (limit === 0 || now < limit + silenceMs || now - (shared[lastTurn] as number) < silenceMs) return;
+  if (limit === 0 || now < limit + silenceMs || now - turned < silenceMs) return;
   // Straight to the descriptor: the stream belongs to the loop that is blocked.
   writeSync(2, 'taktline: the event loop is blocked past the time limit of its tasks; killing this process, its jobs run elsewhere\n');
   process.kill(process.pid, 'SIGKILL');
@@ -67,7 +68,7 @@ while (!stopping.signal.aborted) {
     say({ kind: 'renewed' });
   } catch (error) {
     if (stopping.signal.aborted) break;
-    say({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+    say({ kind: 'failed', message: messageOf(error) });
     waitMs = retryMs;
   }
   await sleep(waitMs, undefined, { signal: stopping.signal }).catch(() => undefined);

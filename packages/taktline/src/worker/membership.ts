@@ -11,6 +11,7 @@
  */
 import type { Broker, Claim, ClaimedJob, Pulse, QueueDeclaration, Settlement } from '../broker/broker.ts';
 import type { Logger } from '../support/logger.ts';
+import { messageOf } from '../support/message-of.ts';
 import { Periodic } from '../support/periodic.ts';
 import { taskNameOf } from '../task/codec.ts';
 import { describeTask } from '../task/description.ts';
@@ -103,7 +104,7 @@ export class Membership {
     // The first failure of a row is worth a line; during an outage the others would say the same.
     const failed = (chore: string) => (error: unknown, inARow: number) =>
       logger[inARow === 1 ? 'warn' : 'debug'](`${chore} failed; trying again`, {
-        error: error instanceof Error ? error.message : String(error),
+        error: messageOf(error),
       });
     this.#pulse = new Periodic({ everyMs: pulseMs, run: () => this.#pulsed(), failed: failed('pulse') });
     this.#tidy = new Periodic({ everyMs: tidyMs, run: () => tidy(broker), failed: failed('tidy') });
@@ -170,7 +171,7 @@ export class Membership {
     const { broker, logger, info } = this.#options;
     broker.announce(this.#id, info()).catch((error: unknown) =>
       logger.warn('the worker could not announce its change', {
-        error: error instanceof Error ? error.message : String(error),
+        error: messageOf(error),
       }),
     );
   }

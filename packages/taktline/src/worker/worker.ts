@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Broker, QueueDeclaration } from '../broker/broker.ts';
 import type { Health } from '../support/health-server.ts';
 import type { Logger } from '../support/logger.ts';
+import { messageOf } from '../support/message-of.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import type { TaskRegistry } from '../task/registry.ts';
 import { Autoscaler, type Bounds } from './autoscaler.ts';
@@ -285,7 +286,7 @@ export class Worker {
       },
       failed: (error, inARow) =>
         logger[inARow === 1 ? 'warn' : 'debug']('autoscaling could not look at the load', {
-          error: error instanceof Error ? error.message : String(error),
+          error: messageOf(error),
         }),
     });
     this.#autoscaler.start();
@@ -302,7 +303,7 @@ export class Worker {
         await this.#join(broker);
         return;
       } catch (error) {
-        logger.warn('joining again failed; trying again', { error: error instanceof Error ? error.message : String(error) });
+        logger.warn('joining again failed; trying again', { error: messageOf(error) });
         await sleep(1_000, undefined, { signal: this.#leaving.signal }).catch(() => undefined);
       }
     }

@@ -5,6 +5,7 @@
 
 import type { ClaimedJob, Lane, Settlement } from '../../broker/broker.ts';
 import type { Logger } from '../../support/logger.ts';
+import { messageOf } from '../../support/message-of.ts';
 import { ignoreStopSignals } from '../../support/process-signals.ts';
 import { TaktlineError } from '../../support/taktline-error.ts';
 import type { TaskRegistry } from '../../task/registry.ts';
@@ -178,7 +179,7 @@ export function liveAsChild(make: MakeRunner): void {
         say({ kind: 'ready' });
       },
       (error: unknown) => {
-        const text = error instanceof Error ? error.message : String(error);
+        const text = messageOf(error);
         process.send?.({ kind: 'failed', message: text } satisfies FromChild, () => process.exit(1));
       },
     );
