@@ -8,9 +8,10 @@
 import type { AdoptedJob, AdoptReply } from '../broker/adopted-job.ts';
 import type { Inspector, QueueCounts, WorkerRecord } from '../broker/inspector.ts';
 import { type OpenedBroker, openBroker } from '../broker/open-broker.ts';
+import { checkSchemaName } from '../support/schema-name.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import { JobPages, type MovedState, movedStates } from './job-pages.ts';
-import { checkedUrl, checkNamespace, defaults } from './settings.ts';
+import { checkedUrl, defaults } from './settings.ts';
 import { livingWorkers, requireNoWorkers, Visit } from './visit.ts';
 
 /** How long leases of lost workers are waited for. */
@@ -93,7 +94,7 @@ export class Migration {
   static async open(from: Place, to: Place): Promise<Migration> {
     for (const [place, name] of [[from, '--from'] as const, [to, '--to'] as const]) {
       checkedUrl(place.url, name);
-      checkNamespace(place.namespace);
+      checkSchemaName(place.namespace, 'namespace');
     }
     if (from.url === to.url && from.namespace === to.namespace) throw onePlace();
     return new Migration(await openBroker({ ...options(from), create: false }), to);

@@ -7,6 +7,7 @@ import type { QueueDeclaration } from '../broker/broker.ts';
 import { checkBrokerUrl, samePlace } from '../broker/open-broker.ts';
 import { type Duration, toMs } from '../support/durations.ts';
 import { jsonLogger, type Logger, type LogLevel, logLevels } from '../support/logger.ts';
+import { checkSchemaName } from '../support/schema-name.ts';
 import type { Size } from '../support/sizes.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import { queueNamePattern } from '../task/names.ts';
@@ -160,7 +161,7 @@ function shared(options: Omit<AppOptions, 'queues'>, env: Environment): Omit<App
   checkResultBackend(url, env);
   return {
     brokerUrl: url,
-    namespace: checkNamespace(options.namespace ?? defaults.namespace),
+    namespace: checkSchemaName(options.namespace ?? defaults.namespace, 'namespace'),
     payloadLimit,
     deadLetterTtlMs: toMs(options.deadLetterTtl ?? defaults.deadLetterTtlMs, 'deadLetterTtl'),
     deadLetterLimit: checkLimit(options.deadLetterLimit ?? defaults.deadLetterLimit, 'deadLetterLimit'),
@@ -205,17 +206,6 @@ export function checkedUrl(url: string, name: string): string {
     throw error instanceof TaktlineError ? new TaktlineError(error.code, `${name}: ${error.message}`, { cause: error.cause }) : error;
   }
   return url;
-}
-
-/** Lower case letters, digits and underscores: it names a schema and prefixes keys. */
-export function checkNamespace(namespace: string): string {
-  if (!/^[a-z][a-z0-9_]{0,30}$/.test(namespace) || namespace.startsWith('pg_')) {
-    throw new TaktlineError(
-      'INVALID_OPTION',
-      `namespace is ${JSON.stringify(namespace)}: expected lower case letters, digits and underscores, starting with a letter (at most 31)`,
-    );
-  }
-  return namespace;
 }
 
 function checkQueues(queues: readonly QueueDeclaration[]): readonly QueueDeclaration[] {

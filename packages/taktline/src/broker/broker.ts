@@ -6,6 +6,7 @@
  * All times are milliseconds since the Unix epoch by the broker's clock.
  */
 import type { Histogram } from '../support/histogram.ts';
+import type { RunStatement } from '../support/transaction.ts';
 import type { WaitingState } from '../task/job.ts';
 
 /** A queue that the app declares. */
@@ -13,6 +14,11 @@ export interface QueueDeclaration {
   readonly name: string;
   /** 1 (last) to 10 (first). */
   readonly priority: number;
+  /**
+   * Its jobs that are enqueued in a transaction stay in the outbox until they have ended, so that they can be enqueued again
+   * after the broker has lost its data. Their tasks have to declare an effect key. Default false.
+   */
+  readonly keepUntilEnd?: boolean;
 }
 
 export interface NewJob {
@@ -39,6 +45,24 @@ export interface NewJob {
 
 /** `duplicate`: the id's job is there already. `conflict`: it is there, with another task or input. */
 export type EnqueueReply = 'created' | 'duplicate' | 'conflict';
+
+/**
+ * Who sends batches that it numbers, so that one that it sends again makes no second jobs: the broker keeps the highest
+ * number, in the same step as the jobs (the idea of Kafka's idempotent producer). A batch whose number is no higher than that
+ * is answered with duplicates, unread.
+ */
+export interface Producer {
+  readonly id: string;
+  /** Each batch has a higher one than the batch before, which was acknowledged. */
+  readonly sequence: number;
+}
+
+/** Jobs that have ended. */
+export interface FinishedJobs {
+  readonly ids: readonly string[];
+  /** They were dealt with: they are not told again. */
+  forget(): Promise<void>;
+}
 
 export interface WorkerDescription {
   /** For people, such as `normal_worker@host`. */
@@ -213,7 +237,21 @@ export interface Broker {
   /** One round trip. */
   ping(): Promise<void>;
 
-  enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]>;
+  enqueue(jobs: readonly NewJob[], producer?: Producer): Promise<readonly EnqueueReply[]>;
+  /**
+   * Enqueues as a part of a caller's transaction in the broker's own database: the jobs are there when that commits. A broker
+   * that is no database has no such way.
+   *
+   * @throws TaktlineError `OUTBOX_TRANSACTION` when no transaction is open, or in another database
+   */
+  enqueueIn?(transaction: RunStatement, jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]>;
+  /** Names what the broker holds: when the name is another one than before, all that it held is gone. */
+  origin(): Promise<string>;
+  /**
+   * Some jobs of these queues, which are declared `keepUntilEnd`, that have succeeded, failed, expired, or were cancelled or
+   * purged. They are told until somebody says forget(), and for seven days at most.
+   */
+  finished(queues: readonly string[]): Promise<FinishedJobs>;
 
   /** Enters the list of living workers; returns the worker's id. */
   join(worker: WorkerDescription): Promise<string>;

@@ -10,6 +10,7 @@ import { deadLetters } from './dead-letters.ts';
 import { enqueueing } from './enqueue.ts';
 import { telling } from './events.ts';
 import { expiry } from './expires.ts';
+import { finishing } from './finished.ts';
 import { hostileInput } from './hostile-input.ts';
 import { leases } from './lease.ts';
 import { livesOfJobs } from './life-of-a-job.ts';
@@ -20,6 +21,7 @@ import { opening } from './opening.ts';
 import { outages } from './outage.ts';
 import { packing } from './packs.ts';
 import { pausing } from './pause.ts';
+import { producing } from './producers.ts';
 import { progressing } from './progress.ts';
 import { requesting } from './requests.ts';
 import { scheduling } from './schedule.ts';
@@ -34,6 +36,7 @@ export const topics: readonly ((subject: Subject) => void)[] = [
   opening,
   enqueueing,
   uniqueIds,
+  producing,
   scheduling,
   expiry,
   claiming,
@@ -44,6 +47,7 @@ export const topics: readonly ((subject: Subject) => void)[] = [
   cancelling,
   progressing,
   deadLetters,
+  finishing,
   upkeep,
   moving,
   countsAndLists,

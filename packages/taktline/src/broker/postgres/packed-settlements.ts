@@ -39,7 +39,7 @@ export async function packSettlements(settlements: readonly Settlement[], queues
   }
   const first = new Set(once);
   const atOf = (job: ClaimedJob) => (claims.get(job.claim) as { at: number }).at;
-  const ends = once.filter((settlement) => settlement.kind === 'end');
+  const ends = once.filter((settlement) => settlement.kind === 'end').map((settlement) => told(settlement, queues));
   const moves = once.filter((settlement) => settlement.kind !== 'end');
   const kept = ends.filter((settlement) => settlement.keepMs > 0);
   // In the order of their claim, so that a mask tells which they are.
@@ -86,6 +86,11 @@ export async function packSettlements(settlements: readonly Settlement[], queues
 }
 
 type Ended = Extract<Settlement, { kind: 'end' }>;
+
+/** Where ends are told, a job whose result is not kept leaves a row too, which is removed with the next upkeep. */
+function told(settlement: Ended, queues: QueueTable): Ended {
+  return settlement.keepMs === 0 && queues.keepsEnds(settlement.job.queue) ? { ...settlement, keepMs: 1 } : settlement;
+}
 
 /** A bit for each place of the claim, up to the last of these jobs. */
 function maskOf(items: readonly Ended[]): string {

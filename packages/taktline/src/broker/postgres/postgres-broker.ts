@@ -2,6 +2,9 @@
  * The Postgres implementation of the broker contract. Each hot verb is one function in the database (migrations/), so
  * one statement and one round trip; how batches become its arguments is in wire.ts and packed-settlements.ts.
  */
+
+import { TaktlineError } from '../../support/taktline-error.ts';
+import type { RunStatement } from '../../support/transaction.ts';
 import type {
   Backlog,
   Broker,
@@ -11,8 +14,10 @@ import type {
   EndedJob,
   EnqueueReply,
   ExchangeReply,
+  FinishedJobs,
   HeartbeatSpec,
   NewJob,
+  Producer,
   Pulse,
   QueueDeclaration,
   Settlement,
@@ -24,6 +29,7 @@ import type {
 import { askedToStop, cancelReplies, endedStates, laneNumber, suspectLanes } from '../codes.ts';
 import { dueOf, expiryOf, packJobs } from '../packs.ts';
 import { type ClaimRow, freshClaim, type StoredClaimRow, storedClaim } from './claim-rows.ts';
+import { CommitWatch } from './commit-watch.ts';
 import { Connection } from './connection.ts';
 import { Listener, type ListenerOptions } from './listener.ts';
 import { packCounts } from './packed-counts.ts';
@@ -32,10 +38,12 @@ import { QueueCursor } from './queue-cursor.ts';
 import { QueueTable } from './queue-table.ts';
 import { migrate, requireSchema } from './schema.ts';
 import { type Statements, statements } from './statements.ts';
-import { array, join, joinPacks, storable } from './wire.ts';
+import { array, join, joinPacks, separator, storable } from './wire.ts';
 
 /** A claim takes no more than this; one larger job still fits. */
 const claimBytes = 4 * 1024 * 1024;
+/** Rows of ended jobs, of which some are packs, that are told at once. */
+const finishedAtOnce = 200;
 /** A statement that cancels more would keep claims from the packs that it takes apart. */
 const cancelsAtOnce = 1_000;
 
@@ -64,6 +72,8 @@ export class PostgresBroker implements Broker {
   /** By worker: how often it has asked what it misses; exchanges sent before the last time do nothing. */
   readonly #epochs = new Map<string, number>();
   readonly #listeners = new Set<Listener>();
+  readonly #commits: CommitWatch;
+  #origin: string | undefined;
   #opening: Promise<void> | undefined;
   #notifying: Promise<void> | undefined;
   #notifyAgain = false;
@@ -78,6 +88,10 @@ export class PostgresBroker implements Broker {
     });
     this.statements = statements(options.namespace);
     this.queues = new QueueTable(this.connection, this.statements);
+    this.#commits = new CommitWatch({
+      over: async (xids) => (await this.connection.query<{ xid: string }>(this.statements.settled, [xids])).map(({ xid }) => xid),
+      wake: () => this.wakeIdle(),
+    });
   }
 
   open(): Promise<void> {
@@ -98,15 +112,59 @@ export class PostgresBroker implements Broker {
     await this.connection.query(this.statements.ping);
   }
 
-  async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
+  async enqueue(jobs: readonly NewJob[], producer?: Producer): Promise<readonly EnqueueReply[]> {
     await this.open();
     // In one statement, so that the jobs of a batch keep their order.
+    const [row] = await this.connection.query<EnqueueRow>(this.statements.enqueue, [
+      ...(await this.#packed(jobs)),
+      producer?.id ?? null,
+      producer?.sequence ?? null,
+    ]);
+    if (row?.idle === true) this.#wake('j');
+    return repliesOf(row, jobs);
+  }
+
+  async enqueueIn(run: RunStatement, jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
+    this.#origin ??= await this.origin();
+    const [row] = await run<EnqueueRow & { readonly xid: string }>(this.statements.enqueueIn.text, [
+      this.#origin,
+      ...(await this.#packed(jobs)),
+    ]).catch((error: unknown) => {
+      throw refusedIn(error);
+    });
+    // NOTIFY would take a lock of the whole server in the caller's commit.
+    if (row?.idle === true) this.#commits.wakeAfter(row.xid);
+    return repliesOf(row, jobs);
+  }
+
+  async origin(): Promise<string> {
+    await this.open();
+    const [row] = await this.connection.query<{ name: string }>(this.statements.origin);
+    return (row as { name: string }).name;
+  }
+
+  async finished(queues: readonly string[]): Promise<FinishedJobs> {
+    await this.open();
+    const rows = await this.connection.query<{ id: string; ids: string }>(this.statements.finished, [
+      await this.queues.numbers(queues),
+      finishedAtOnce,
+    ]);
+    return {
+      ids: rows.flatMap((row) => row.ids.split(separator)),
+      forget: async () => {
+        if (rows.length > 0) await this.connection.query(this.statements.forgetFinished, [rows.map((row) => row.id)]);
+      },
+    };
+  }
+
+  /** The first eleven arguments of enqueue(). */
+  async #packed(jobs: readonly NewJob[]): Promise<readonly unknown[]> {
     const records = packJobs(jobs);
     const heads = records.map(({ items }) => items[0] as NewJob);
     const timed = heads.some((job) => dueOf(job) !== undefined);
     const expiring = heads.some((job) => expiryOf(job) !== undefined);
     const unique = heads.some((job) => job.unique !== undefined);
-    const [row] = await this.connection.query<{ replies: number[] | null; idle: boolean }>(this.statements.enqueue, [
+    return [
       joinPacks(records, (job) => job.id),
       joinPacks(records, (job) => job.envelope),
       array(records.map(({ items }) => items.length)),
@@ -118,9 +176,7 @@ export class PostgresBroker implements Broker {
       expiring ? array(heads.map(expiryOf)) : null,
       unique ? join(heads, (job) => job.unique?.fingerprint ?? '') : null,
       unique ? array(heads.map((job) => job.unique?.forMs ?? 0)) : null,
-    ]);
-    if (row?.idle === true) this.#wake('j');
-    return row?.replies?.map((reply) => replies[reply] as EnqueueReply) ?? jobs.map(() => 'created');
+    ];
   }
 
   async join(worker: WorkerDescription): Promise<string> {
@@ -313,6 +369,7 @@ export class PostgresBroker implements Broker {
   }
 
   async close(): Promise<void> {
+    this.#commits.close();
     await this.#notifying;
     await Promise.all([...this.#listeners].map((listener) => listener.stop()));
     await this.connection.close();
@@ -385,4 +442,24 @@ type ExchangeRow = Record<string, unknown> &
     readonly idle: boolean | null;
   };
 
+type EnqueueRow = Record<string, unknown> & { readonly replies: readonly number[] | null; readonly idle: boolean };
+
 const replies: readonly EnqueueReply[] = ['created', 'duplicate', 'conflict'];
+
+function repliesOf(row: EnqueueRow | undefined, jobs: readonly NewJob[]): readonly EnqueueReply[] {
+  return row?.replies?.map((reply) => replies[reply] as EnqueueReply) ?? jobs.map(() => 'created');
+}
+
+/** What the caller's connection says of an enqueue in its transaction. */
+function refusedIn(error: unknown): unknown {
+  const { code, message } = error as { readonly code?: unknown; readonly message?: string };
+  const said = (why: string) => new TaktlineError('OUTBOX_TRANSACTION', `nothing was enqueued: ${why}`, { cause: error });
+  const elsewhere = 'name its database in createApp({ outbox: { databaseUrl } })';
+  if (code === '25P01') return said('no transaction is open on this connection');
+  if (code === '55000') return said(`${message ?? 'it is in another database than the broker'}: ${elsewhere}`);
+  // No such schema, function or right there.
+  if (code === '3F000' || code === '42883' || code === '42P01')
+    return said(`the broker is not in the database of the transaction: ${elsewhere}`);
+  if (code === '25P02') return said('the transaction has failed before');
+  return error;
+}

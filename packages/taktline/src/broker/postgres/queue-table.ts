@@ -9,6 +9,7 @@ export class QueueTable {
   readonly #statements: Statements;
   #numbers = new Map<string, number>();
   #names = new Map<string, string>();
+  #kept = new Set<string>();
 
   constructor(connection: Connection, statements: Statements) {
     this.#connection = connection;
@@ -20,6 +21,15 @@ export class QueueTable {
       await this.#connection.query(this.#statements.declare, [queues.map((queue) => queue.name), queues.map((queue) => queue.priority)]);
     }
     await this.#load();
+    const kept = queues.filter((queue) => queue.keepUntilEnd === true && !this.#kept.has(queue.name)).map((queue) => queue.name);
+    if (kept.length === 0) return;
+    await this.#connection.query(this.#statements.keepEnds, [await this.numbers(kept)]);
+    await this.#load();
+  }
+
+  /** Whether ends of jobs of this queue are told. */
+  keepsEnds(name: string): boolean {
+    return this.#kept.has(name);
   }
 
   /** @throws TaktlineError `UNKNOWN_QUEUE` when no app has declared it in this namespace */
@@ -39,8 +49,9 @@ export class QueueTable {
   }
 
   async #load(): Promise<void> {
-    const rows = await this.#connection.query<{ id: number; name: string }>(this.#statements.queues);
+    const rows = await this.#connection.query<{ id: number; name: string; kept: boolean }>(this.#statements.queues);
     this.#numbers = new Map(rows.map((row) => [row.name, row.id]));
+    this.#kept = new Set(rows.filter((row) => row.kept).map((row) => row.name));
     this.#names = new Map(rows.map((row) => [String(row.id), row.name]));
   }
 }

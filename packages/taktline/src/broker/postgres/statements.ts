@@ -18,8 +18,14 @@ export function statements(namespace: string) {
       `insert into ${s}.queues as q (name, priority) select * from unnest($1::text[], $2::smallint[]) order by 1
        on conflict (name) do update set priority = excluded.priority where q.priority <> excluded.priority`,
     ),
-    queues: make('queues', `select id, name, priority from ${s}.queues`),
-    enqueue: call('enqueue', 11),
+    keepEnds: make('keep_ends', `select ${s}.keep_ends($1)`),
+    queues: make('queues', `select id, name, priority, kept from ${s}.queues`),
+    enqueue: make('enqueue', `select * from ${s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, false)`),
+    enqueueIn: call('enqueue_in', 12),
+    settled: make('settled', `select x as xid from unnest($1::text[]) x where pg_xact_status(x::xid8) is distinct from 'in progress'`),
+    origin: make('origin', `select ${s}.origin_name() as name`),
+    finished: make('finished', `select id, ids from ${s}.finished where queue = any ($1) order by id limit $2`),
+    forgetFinished: make('forget_finished', `delete from ${s}.finished where id = any ($1)`),
     exchange: call('exchange', 26),
     pulse: call('pulse', 10),
     backlog: call('backlog', 1),
@@ -150,9 +156,11 @@ export function statements(namespace: string) {
     ),
     purge: make(
       'purge',
-      `with a as (select size from ${s}.take($1::smallint, -1, 1::bigint << 62, $2::int, $2::int, 9223372036854775807, true)),
+      `with a as (select size, ids from ${s}.take($1::smallint, -1, 1::bigint << 62, $2::int, $2::int, 9223372036854775807, true)),
        b as (delete from ${s}.scheduled where ctid = any (array(select ctid from ${s}.scheduled where queue = $1
-         limit greatest(0, $2::int - (select coalesce(sum(size), 0) from a)) for update skip locked)) returning 1)
+         limit greatest(0, $2::int - (select coalesce(sum(size), 0) from a)) for update skip locked)) returning id),
+       told as (insert into ${s}.finished (queue, ids, at) select q.id, g.ids, ${s}.now_ms()
+         from (select ids from a where size > 0 union all select id from b) g join ${s}.queues q on q.id = $1 and q.kept)
        select (select coalesce(sum(size), 0) from a) + (select count(*) from b) as n`,
     ),
     examine: make(

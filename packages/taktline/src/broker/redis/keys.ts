@@ -19,9 +19,11 @@
  *   :died      zset    id -> when it died
  *   :named     zset    id of a caller's -> until when it makes no second job
  *   :resent    zset    id of the engine's that was enqueued again -> the same
+ *   :producers hash    producer -> the number of its last batch
+ *   :finished  stream  ids of jobs that have ended, where that is told
  *   :marks     zset    worker -> its epoch, or when it was taken for dead
  *   :idle      set     workers that sleep
- *   :meta      hash    counts
+ *   :meta      hash    counts, whether the queue is paused, whether ends of its jobs are told
  *   :wake      channel
  */
 export class Keys {
@@ -58,6 +60,11 @@ export class Keys {
   /** The version of all this. */
   get layout(): string {
     return `taktline:{${this.#namespace}}:layout`;
+  }
+
+  /** A name of what is kept here, which goes with it. */
+  get origin(): string {
+    return `taktline:{${this.#namespace}}:origin`;
   }
 
   /** Declared queues: name -> priority. */

@@ -10,6 +10,8 @@ const freshMs = 5_000;
 export class QueueNames {
   readonly #connection: Connection;
   readonly #keys: Keys;
+  /** Those of this process's app. */
+  #declared: readonly QueueDeclaration[] = [];
   #priorities = new Map<string, number>();
   #loaded = Number.NEGATIVE_INFINITY;
 
@@ -19,14 +21,12 @@ export class QueueNames {
   }
 
   async declare(queues: readonly QueueDeclaration[]): Promise<void> {
-    await this.#load();
+    this.#priorities = await this.#stored();
     // Only what is new: a worker has to start, and free memory, where none is left to write to.
-    const fields = queues
-      .filter(({ name, priority }) => this.#priorities.get(name) !== priority)
-      .flatMap(({ name, priority }) => [name, String(priority)]);
-    if (fields.length === 0) return;
-    await this.#connection.command(this.#keys.queues, ['HSET', this.#keys.queues, ...fields]);
+    await this.#put(queues.filter(({ name, priority }) => this.#priorities.get(name) !== priority));
+    await this.#keepEnds(queues);
     await this.#load();
+    this.#declared = queues;
   }
 
   /** @throws TaktlineError `UNKNOWN_QUEUE` when no app has declared it in this namespace */
@@ -52,8 +52,36 @@ export class QueueNames {
   }
 
   async #load(): Promise<void> {
-    const stored = (await this.#connection.command(this.#keys.queues, ['HGETALL', this.#keys.queues])) as Readonly<Record<string, string>>;
-    this.#priorities = new Map(Object.entries(stored).map(([name, priority]) => [name, Number(priority)]));
+    this.#priorities = await this.#stored();
+    const gone = this.#declared.filter(({ name }) => !this.#priorities.has(name));
+    if (gone.length > 0) {
+      // Somebody has emptied the server.
+      await this.#put(gone);
+      await this.#keepEnds(gone);
+      this.#priorities = await this.#stored();
+    }
     this.#loaded = performance.now();
+  }
+
+  async #stored(): Promise<Map<string, number>> {
+    const stored = (await this.#connection.command(this.#keys.queues, ['HGETALL', this.#keys.queues])) as Readonly<Record<string, string>>;
+    return new Map(Object.entries(stored).map(([name, priority]) => [name, Number(priority)]));
+  }
+
+  async #put(queues: readonly QueueDeclaration[]): Promise<void> {
+    const fields = queues.flatMap(({ name, priority }) => [name, String(priority)]);
+    if (fields.length > 0) await this.#connection.command(this.#keys.queues, ['HSET', this.#keys.queues, ...fields]);
+  }
+
+  /** From now on ends of jobs of those that are declared so are told. */
+  async #keepEnds(queues: readonly QueueDeclaration[]): Promise<void> {
+    await Promise.all(
+      queues
+        .filter(({ keepUntilEnd }) => keepUntilEnd === true)
+        .map(({ name }) => {
+          const meta = `${this.#keys.queue(name)}:meta`;
+          return this.#connection.command(meta, ['HSETNX', meta, 'kept', '1']);
+        }),
+    );
   }
 }

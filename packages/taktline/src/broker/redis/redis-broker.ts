@@ -3,6 +3,7 @@
  * share a server, one for each queue on a Cluster, where they do not.
  */
 
+import { randomUUID } from 'node:crypto';
 import { groupBy } from '../../support/group-by.ts';
 import { madeHere, markOf, queueMark } from '../../support/ids.ts';
 import { TaktlineError } from '../../support/taktline-error.ts';
@@ -15,8 +16,10 @@ import type {
   EndedJob,
   EnqueueReply,
   ExchangeReply,
+  FinishedJobs,
   HeartbeatSpec,
   NewJob,
+  Producer,
   Pulse,
   QueueDeclaration,
   Settlement,
@@ -41,6 +44,8 @@ import type { Argument, Reply } from './wire.ts';
 
 /** A claim takes no more than this; one larger job still fits. */
 const claimBytes = 4 * 1024 * 1024;
+/** Entries of ended jobs, of which some are packs, that are told of a queue at once. */
+const finishedAtOnce = '200';
 
 export interface RedisBrokerOptions {
   readonly url: string;
@@ -70,6 +75,8 @@ export class RedisBroker implements Broker {
   readonly #epochs = new Map<string, number>();
   /** Workers that have joined by this broker: what they said then and that never changes, and the queues that they listen to. */
   readonly #joined = new Map<string, Omit<WorkerDescription, 'info'> & { readonly queues: readonly string[] }>();
+  /** Names of queues of which ends are told. */
+  readonly #kept: ReadonlySet<string>;
   #tidied = 0;
   #opening: Promise<void> | undefined;
 
@@ -83,6 +90,7 @@ export class RedisBroker implements Broker {
       ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     });
     this.names = new QueueNames(this.connection, this.keys);
+    this.#kept = new Set(options.queues.filter(({ keepUntilEnd }) => keepUntilEnd === true).map(({ name }) => name));
     this.reserved = new ReservedIds(this.connection, this.keys, (ids) => this.search.there(ids));
     this.search = new JobSearch({
       run: (queue, script, args) => this.runIn(queue, script, args),
@@ -111,7 +119,7 @@ export class RedisBroker implements Broker {
     await this.connection.command(this.keys.layout, ['EXISTS', this.keys.layout]);
   }
 
-  async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
+  async enqueue(jobs: readonly NewJob[], producer?: Producer): Promise<readonly EnqueueReply[]> {
     await this.open();
     // Before anything is sent: a batch of which one job is refused makes none.
     for (const job of jobs) checkTexts(job);
@@ -132,8 +140,9 @@ export class RedisBroker implements Broker {
         const made = await this.#enqueueIn(
           queue,
           indices.map((index) => jobs[index] as NewJob),
+          producer,
         );
-        for (const [at, index] of indices.entries()) if (made[at] === true) replies[index] = 'created';
+        for (const [at, index] of indices.entries()) replies[index] = made[at] === true ? 'created' : 'duplicate';
       }),
     );
     return replies;
@@ -165,9 +174,10 @@ export class RedisBroker implements Broker {
   }
 
   /** In one step, so that the jobs keep their order. Tells of each whether it was added. */
-  async #enqueueIn(queue: string, jobs: readonly NewJob[]): Promise<readonly boolean[]> {
+  async #enqueueIn(queue: string, jobs: readonly NewJob[], producer: Producer | undefined): Promise<readonly boolean[]> {
     const records = packJobs(jobs);
-    const args: Argument[] = [this.publishing];
+    const kept = this.#kept.has(queue) ? '1' : '';
+    const args: Argument[] = [this.publishing, kept, producer?.id ?? '', String(producer?.sequence ?? '')];
     for (const { items, first, last } of records) {
       const head = items[0] as NewJob;
       const { id, priority, unique } = head;
@@ -183,12 +193,50 @@ export class RedisBroker implements Broker {
       );
     }
     const reply = (await this.runIn(queue, scripts.enqueue, args, this.#hands)) as readonly number[] | string;
+    if (reply === 'known') return jobs.map(() => false);
     if (typeof reply === 'string') throw new TaktlineError('ID_CONFLICT', 'the job was enqueued again under its id');
     return records.flatMap(({ items }, index) => items.map(() => reply[index] === 1));
   }
 
+  /** Made with the first question: what was emptied has another name then, and is declared anew. */
+  async origin(): Promise<string> {
+    await this.open();
+    const own = randomUUID();
+    const before = (await this.connection.command(this.keys.origin, ['SET', this.keys.origin, own, 'NX', 'GET'])) as string | null;
+    if (before === null) await this.names.all(0);
+    return before ?? own;
+  }
+
+  async finished(queues: readonly string[]): Promise<FinishedJobs> {
+    await this.open();
+    const groups = this.connection.together(queues.map((name) => this.keys.queue(name)));
+    const told = await Promise.all(
+      groups.map(async (keys) => {
+        const replies = await this.connection.run(scripts.finished, keys[0] as string, keys, [finishedAtOnce]);
+        return (replies as readonly (readonly string[])[]).map((found, index) => ({
+          base: keys[index] as string,
+          entries: pairsOf(found),
+        }));
+      }),
+    );
+    const entries = told.flat().filter((one) => one.entries.length > 0);
+    return {
+      ids: entries.flatMap((one) => one.entries.flatMap(([, ids]) => ids.split(separator))),
+      forget: async () => {
+        await Promise.all(
+          entries.map(({ base, entries }) => {
+            const key = `${base}:finished`;
+            return this.connection.command(key, ['XDEL', key, ...entries.map(([entry]) => entry)]);
+          }),
+        );
+      },
+    };
+  }
+
   async join(worker: WorkerDescription): Promise<string> {
     await this.open();
+    // A worker that joins again may have lost its place because the server was emptied.
+    await this.names.all(0);
     const { workers } = this.keys;
     const { name, leaseMs, info } = worker;
     const description = JSON.stringify({ name, leaseMs, info });

@@ -17,6 +17,7 @@ const names = [
   'enqueue',
   'exchange',
   'find',
+  'finished',
   'free',
   'holding',
   'join',

@@ -11,11 +11,15 @@ as $$ select length(part) <= length(mask) and (mask & rpad(part, length(mask), '
 -- Enqueues a batch of rows: packs, or single jobs. p_lasts: '' for a single job. Only packs and single jobs that are due now
 -- and whose caller gave no id come without p_due and p_prints; with either of them each row is one job.
 -- p_due and p_expires: see moment(); p_prints: the fingerprints of jobs whose caller gave the id, '' for the others.
+-- p_producer, p_sequence: whose batch it is; see next_batch().
+-- p_caller: it is a part of a caller's transaction, which may stay open for long. A lock that others wait for would hold up every
+-- enqueue behind it. Such a job is not sent again under an id of the engine's (see the outbox in docs), so none is needed.
 -- replies: 0 made, 1 there already, 2 there with another input; null when all were made. idle: a worker waits and should
 -- be woken.
 create function enqueue(
   p_ids text, p_envelopes text, p_sizes smallint[], p_firsts text, p_lasts text, p_queues smallint[], p_priorities smallint[],
   p_due bigint[], p_expires bigint[], p_prints text, p_keep bigint[],
+  p_producer text, p_sequence bigint, p_caller boolean,
   out replies smallint[], out idle boolean
 ) language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
@@ -37,10 +41,15 @@ begin
   then
     raise invalid_parameter_value using message = 'an id or an envelope is empty or holds a separator';
   end if;
+  if p_producer is not null and not next_batch(p_producer, p_sequence) then
+    replies := array_fill(1::smallint, array[(select sum(n) from unnest(p_sizes) n)::integer]);
+    idle := false;
+    return;
+  end if;
   if p_due is null and p_prints is null then
     -- An id of the engine's that stands in ids was sent again by its caller, while this first enqueue was on its way. The
     -- lock lets that one wait for this, see below.
-    perform pg_advisory_xact_lock_shared(hashtext(current_schema()), 3);
+    if not p_caller then perform pg_advisory_xact_lock_shared(hashtext(current_schema()), 3); end if;
     if exists (select 1 from ids k where made_here(k.id))
       and exists (select 1 from ids k where k.id = any (string_to_array(translate(p_ids, E'\x1d', E'\x1e'), E'\x1e'))) then
       raise unique_violation using message = 'the job was enqueued again under its id';
@@ -55,7 +64,7 @@ begin
     -- later sees the row in ids.
     if exists (select 1 from unnest(v_ids, string_to_array(p_prints, E'\x1d')) as t(i, f) where t.f <> '' and made_here(t.i)) then
       perform pg_advisory_xact_lock(hashtext(current_schema()), 3);
-    else
+    elsif not p_caller then
       perform pg_advisory_xact_lock_shared(hashtext(current_schema()), 3);
     end if;
     v_prints := coalesce(string_to_array(p_prints, E'\x1d'), array_fill(''::text, array[cardinality(v_ids)]));

@@ -136,6 +136,9 @@ begin
 
   delete from dead where ctid = any (array(select d.ctid from dead d where d.died_at < v_now - p_dead_ttl order by d.died_at limit v_step));
   get diagnostics v_n = row_count; v_most := greatest(v_most, v_n, tidy_control(v_step));
+
+  delete from finished where ctid = any (array(select f.ctid from finished f where f.at < v_now - 604800000 limit v_step));
+  get diagnostics v_n = row_count; v_most := greatest(v_most, v_n);
   return v_most = v_step;
 end $$;
 

@@ -1,11 +1,14 @@
 -- Adds records: packs, single jobs, and jobs whose callers gave the ids. Those have been reserved for this queue
 -- (reserve.lua), and adding them is idempotent, so that a crash between the two heals when the job is sent again.
--- KEYS: the queue; the hands (see keys.ts), where jobs may be handed to idle workers. ARGV: how to publish, then for each record: key,
--- size, priority, due, expires (see moment()), ids, envelopes, how long a given id stays taken in ms or ''.
--- Reply: for each record 1 when it was added; or 'sent again' when a job of which nobody gave the id was enqueued again under it
--- meanwhile: then nothing is done.
+-- KEYS: the queue; the hands (see keys.ts), where jobs may be handed to idle workers. ARGV: how to publish, 1 if ends of jobs of the
+-- queue are told, the producer or '', the number of its batch, then for each record: key, size, priority, due, expires (see
+-- moment()), ids, envelopes, how long a given id stays taken in ms or ''.
+-- Reply: for each record 1 when it was added; or, when nothing is done, 'sent again' for a job of which nobody gave the id and that was
+-- enqueued again under it meanwhile, 'known' for a batch of a producer that is here.
 local base, now = KEYS[1], clock()
-local fields = 8
+local producer, sequence = ARGV[3], tonumber(ARGV[4])
+local first, fields = 5, 8
+if producer ~= '' and sequence <= (tonumber(redis.call('HGET', base .. ':producers', producer)) or 0) then return 'known' end
 
 -- Whether the job of a given id was made before.
 local function made(id)
@@ -18,7 +21,7 @@ local function made(id)
 end
 
 local resent = redis.call('EXISTS', base .. ':resent') == 1
-for i = 2, #ARGV, fields do
+for i = first, #ARGV, fields do
   if ARGV[i + 7] == '' then
     if ARGV[i + 1] == '1' and here(base, ARGV[i]) then return 'sent again' end
     if resent then
@@ -29,8 +32,10 @@ for i = 2, #ARGV, fields do
   end
 end
 
+if producer ~= '' then redis.call('HSET', base .. ':producers', producer, int(sequence)) end
+if ARGV[2] == '1' then redis.call('HSET', base .. ':meta', 'kept', 1) end
 local replies, later = {}, false
-for i = 2, #ARGV, fields do
+for i = first, #ARGV, fields do
   local key, size, priority, given = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), ARGV[i + 7]
   local new = given == '' or not made(key)
   if new then

@@ -55,6 +55,7 @@ for settled = 1, tonumber(ARGV[12]) do
       local run = runAt(place)
       local key = alone(run, place)
       if keepMs == 0 then
+        tellEnd(base, key)
         if run.size == 1 then forget(base, key) end
         return
       end
@@ -69,7 +70,12 @@ for settled = 1, tonumber(ARGV[12]) do
       local all = not string.find(string.sub(bits, run.start, run.start + run.size - 1), '0', 1, true)
       if all then
         redis.call('HDEL', base .. ':taken', run.key)
-        if keepMs == 0 then forget(base, run.key) else finish(base, run.key, run.size, state, now, keepMs, results, pasts) end
+        if keepMs == 0 then
+          tellEndOf(base, run.key)
+          forget(base, run.key)
+        else
+          finish(base, run.key, run.size, state, now, keepMs, results, pasts)
+        end
       else
         local result, past = split(results, RS), split(pasts, RS)
         for place = run.start, run.start + run.size - 1 do
@@ -92,6 +98,7 @@ for settled = 1, tonumber(ARGV[12]) do
             local band = math.floor((run.rank % LANE) / BAND)
             redis.call('HSET', base .. ':dead', key, '{"priority":' .. (10 - band) .. ',' .. string.sub(it.letter, 2) .. GS .. int(now) .. GS .. past .. GS .. it.envelope)
             redis.call('ZADD', base .. ':died', now, key)
+            tellEnd(base, key)
           elseif cancels and string.byte(cancels, place) == 49 then
             -- Its cancellation was asked for while it ran: it does not go back.
             endOne(place, 'c', HOUR, '', past)

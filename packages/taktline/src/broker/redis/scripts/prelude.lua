@@ -133,10 +133,31 @@ local function takeOut(base, key, it, rank, places)
   count(base, 'ready', -gone)
 end
 
+-- Whether ends of jobs of a queue are told.
+local keepers = {}
+local function keepsEnds(base)
+  if keepers[base] == nil then keepers[base] = redis.call('HEXISTS', base .. ':meta', 'kept') == 1 end
+  return keepers[base]
+end
+
+-- Tells that jobs have ended, where that is wanted.
+local function tellEnd(base, ids)
+  if keepsEnds(base) then redis.call('XADD', base .. ':finished', '*', 'ids', ids) end
+end
+
+-- The same of a whole record, while it is here.
+local function tellEndOf(base, key)
+  if not keepsEnds(base) then return end
+  if string.byte(key) ~= 31 then return tellEnd(base, key) end
+  local it = open(read(redis.call('HGET', base .. ':jobs', key)))
+  tellEnd(base, table.concat(it.ids, RS))
+end
+
 -- A record has ended: state s succeeded, c cancelled, x expired. It stays readable, input and all, until its time is over.
 local function finish(base, key, size, state, now, keepMs, results, pasts)
   redis.call('HSET', base .. ':ended', key, state .. ',' .. int(now) .. ',' .. size .. GS .. results .. GS .. pasts)
   redis.call('ZADD', base .. ':ends', now + keepMs, key)
+  tellEndOf(base, key)
   count(base, 'ended', size)
 end
 

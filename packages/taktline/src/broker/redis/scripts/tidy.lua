@@ -72,6 +72,7 @@ local function tidy(base)
       redis.call('ZREM', base .. ':holders', worker)
     end
   end
+  if keepsEnds(base) then redis.call('XTRIM', base .. ':finished', 'MINID', '~', int(now - 7 * 24 * HOUR)) end
   redis.call('ZREMRANGEBYSCORE', base .. ':marks', int(GONE), int(now - 7 * 24 * HOUR))
 end
 

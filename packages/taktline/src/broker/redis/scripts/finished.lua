@@ -1,0 +1,12 @@
+-- Records that have ended in queues of which ends are told. KEYS: the queues. ARGV: how many at most of each.
+-- Reply: for each queue {id of the entry, ids of its jobs, ...}.
+local replies = {}
+for i, base in ipairs(KEYS) do
+  local found = {}
+  for _, entry in ipairs(redis.call('XRANGE', base .. ':finished', '-', '+', 'COUNT', ARGV[1])) do
+    found[#found + 1] = entry[1]
+    found[#found + 1] = entry[2][2]
+  end
+  replies[i] = found
+end
+return replies
