@@ -57,6 +57,8 @@ it('docs/defaults.md has the defaults of the code', async () => {
     'Wait that autoscaling aims at': seconds(defaults.targetWaitMs),
     'Lease of a beat': seconds(defaults.beatLeaseMs),
     'A tick is late after': seconds(lateMs),
+    'Schema of the outbox': `\`${defaults.outboxSchema}\``,
+    'Effects are known': days(defaults.effectsTtlMs),
     'Name of a worker': `\`${defaults.workerName}\``,
     Lease: seconds(defaults.leaseMs),
     'Shutdown grace': seconds(defaults.shutdownGraceMs),

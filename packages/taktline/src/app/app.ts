@@ -4,11 +4,17 @@
  */
 import { Beat } from '../beat/beat.ts';
 import type { CancelReply, QueueDeclaration } from '../broker/broker.ts';
-import { type OpenedBroker, openBroker } from '../broker/open-broker.ts';
-import { Client, type EnqueueManyOptions, type EnqueueOneOptions } from '../client/client.ts';
+import { checkBrokerUrl, type OpenedBroker, openBroker } from '../broker/open-broker.ts';
+import { Client, type EnqueueInOptions, type EnqueueManyOptions, type EnqueueOneOptions, requireEffectKey } from '../client/client.ts';
 import type { JobHandle } from '../client/handle.ts';
+import { Effects } from '../outbox/effects.ts';
+import { Outbox } from '../outbox/outbox.ts';
+import { OutboxDatabase } from '../outbox/outbox-database.ts';
+import { Relay } from '../outbox/relay.ts';
+import { OutboxWriter } from '../outbox/writer.ts';
 import type { Logger } from '../support/logger.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
+import type { Transaction } from '../support/transaction.ts';
 import type { Outcome } from '../task/outcome.ts';
 import { TaskRegistry } from '../task/registry.ts';
 import { defineTask, type InputOf, type InputSchema, type TaskDefinition, type TaskOptions } from '../task/task.ts';
@@ -44,6 +50,15 @@ export interface Task<Input, Result> {
   readonly queue: string;
   /** Enqueues a job. Calls in one turn of the event loop travel together. */
   delay(...input: Input extends undefined ? [input?: undefined] : [input: Input]): Promise<JobHandle<Result>>;
+  /**
+   * Enqueues a job in a transaction of the caller's, of `pg` or Kysely: it is there when that commits, and is not when it is
+   * rolled back. Calls of one turn of the event loop for one transaction travel in one statement of it. See docs/outbox.md.
+   *
+   * @throws TaktlineError `OUTBOX_TRANSACTION` or `OUTBOX_SCHEMA`
+   */
+  enqueue(input: Input, options: EnqueueInOptions): Promise<JobHandle<Result>>;
+  /** The same without other options. */
+  delayIn(transaction: Transaction, ...input: Input extends undefined ? [input?: undefined] : [input: Input]): Promise<JobHandle<Result>>;
   /** Enqueues a job with options: countdown, eta, expires, priority, queue, id, headers. */
   applyAsync(...args: InputArguments<Input, EnqueueOneOptions>): Promise<JobHandle<Result>>;
   /** Enqueues many jobs, about a thousand in a round trip. All inputs are checked before the first is sent. */
@@ -63,21 +78,36 @@ export class App {
   readonly control: RemoteControl;
   /** Puts, pauses, runs and lists schedules, those of the code and those that were put at run time. */
   readonly schedules: Schedules;
+  /** What transactions have enqueued and the broker has not got yet. */
+  readonly outbox: Outbox;
   readonly #catalogue: Catalogue;
+  readonly #effects: Effects;
+  readonly #relays = new Set<Relay>();
+  #database: OutboxDatabase | undefined;
   #opening: Promise<OpenedBroker> | undefined;
   #closing: Promise<void> | undefined;
 
   /** Apps are made by `createApp()`. */
   constructor(settings: AppSettings) {
     this.#settings = settings;
-    this.#client = new Client({
-      broker: async () => (await this.#open()).broker,
-      queues: settings.create ? new Set(settings.queues.map((queue) => queue.name)) : undefined,
-      payloadLimit: this.#settings.payloadLimit,
+    const broker = async () => (await this.#open()).broker;
+    const writer = new OutboxWriter({
+      schema: settings.outbox.schema,
+      broker,
+      direct: checkBrokerUrl(settings.brokerUrl) !== 'redis',
+      kept: new Set(this.#kept),
     });
+    this.#client = new Client({
+      broker,
+      queues: settings.create ? new Map(settings.queues.map((queue) => [queue.name, queue])) : undefined,
+      payloadLimit: this.#settings.payloadLimit,
+      enqueueIn: (transaction, jobs) => writer.enqueueIn(transaction, jobs),
+    });
+    this.#effects = new Effects(settings.outbox.schema);
     const inspector = async () => (await this.#open()).inspector;
     this.#catalogue = new Catalogue(inspector, this.#tasks);
     this.inspector = new Inspection(inspector, this.#catalogue);
+    this.outbox = new Outbox({ database: () => this.#outboxDatabase(), broker, inspector, kept: this.#kept });
     this.control = new RemoteControl(inspector);
     this.schedules = new Schedules({
       timetable: async () => (await this.#open()).timetable,
@@ -109,12 +139,14 @@ export class App {
     options: TaskOptions<Schema, Returned>,
   ): Task<InputOf<Schema>, ResultOf<Returned>> {
     const definition = defineTask(options);
-    if (!this.#settings.queues.some((queue) => queue.name === definition.queue)) {
+    const declared = this.#settings.queues.find((queue) => queue.name === definition.queue);
+    if (declared === undefined) {
       throw new TaktlineError(
         'UNKNOWN_QUEUE',
         `task ${JSON.stringify(definition.name)}: queue ${JSON.stringify(definition.queue)} is not declared in createApp({ queues })`,
       );
     }
+    requireEffectKey(definition, declared);
     this.#tasks.add(definition);
     return this.#bind(definition);
   }
@@ -167,6 +199,24 @@ export class App {
     return beat;
   }
 
+  /**
+   * Moves jobs of the outbox to the broker, in this process; not started yet. Any number of them may run, anywhere.
+   *
+   * @throws TaktlineError `INVALID_OPTION` when it is not known where the app's database is
+   */
+  relay(): Relay {
+    const relay = new Relay({
+      database: this.#outboxDatabase(),
+      broker: async () => (await this.#open()).broker,
+      inspector: async () => (await this.#open()).inspector,
+      kept: this.#kept,
+      effectsTtlMs: this.#settings.outbox.effectsTtlMs,
+      logger: this.#settings.logger,
+    });
+    this.#relays.add(relay);
+    return relay;
+  }
+
   /** A handle of a job that was enqueued elsewhere. */
   handle(id: string): JobHandle<unknown> {
     return this.#client.handle(id);
@@ -187,6 +237,7 @@ export class App {
       broker: async () => (await this.#open()).broker,
       tasks: this.#tasks,
       logger,
+      effects: this.#effects,
       setUp: () => setUp(hooks, inline ? ['workerStart', 'childStart'] : ['workerStart']),
       tearDown: () => tearDown(hooks, inline ? ['childStop', 'workerStop'] : ['workerStop'], logger),
       shutDown: options.shutDown ?? ((now) => void worker.stop({ now })),
@@ -203,7 +254,7 @@ export class App {
       await tearDown(hooks, ['childStop'], logger);
       await this.close();
     };
-    return new ChildRunner({ settings, tasks: this.#tasks, logger, payloadLimit, stopped });
+    return new ChildRunner({ settings, tasks: this.#tasks, logger, payloadLimit, effects: this.#effects, stopped });
   }
 
   /** Opens the broker if need be, and waits for one answer of it. */
@@ -227,10 +278,24 @@ export class App {
   }
 
   async #close(): Promise<void> {
-    await Promise.all([...this.#workers, ...this.#beats].map((running) => running.stop()));
+    await Promise.all([...this.#workers, ...this.#beats, ...this.#relays].map((running) => running.stop()));
     await this.#client.close();
     const opened = await this.#opening?.catch(() => undefined);
     await opened?.close();
+    await this.#database?.close();
+  }
+
+  /** Names of the queues whose jobs are kept until they have ended. */
+  get #kept(): readonly string[] {
+    return this.#settings.queues.filter((queue) => queue.keepUntilEnd === true).map((queue) => queue.name);
+  }
+
+  #outboxDatabase(): OutboxDatabase {
+    const { databaseUrl: url, schema } = this.#settings.outbox;
+    if (url === undefined)
+      throw new TaktlineError('INVALID_OPTION', 'the outbox has no database: set DATABASE_URL, or createApp({ outbox: { databaseUrl } })');
+    this.#database ??= new OutboxDatabase({ url, schema });
+    return this.#database;
   }
 
   #open(): Promise<OpenedBroker> {
@@ -260,6 +325,8 @@ export class App {
       name: definition.name,
       queue: definition.queue,
       delay: (input?: unknown) => client.enqueue<Result>(definition, input),
+      enqueue: (input: unknown, options: EnqueueInOptions) => client.enqueueIn<Result>(definition, input, options),
+      delayIn: (transaction: Transaction, input?: unknown) => client.enqueueIn<Result>(definition, input, { transaction }),
       applyAsync: (input?: unknown, options?: EnqueueOneOptions) => client.enqueue<Result>(definition, input, options),
       enqueueMany: (inputs, options) => client.enqueueMany<Input, Result>(definition, inputs, options),
     };

@@ -75,6 +75,7 @@ it('fills in the defaults', () => {
     deadLetterTtlMs: 30 * 86_400_000,
     deadLetterLimit: 100_000,
     endedLimit: 1_000_000,
+    outbox: { databaseUrl: undefined, schema: 'taktline_outbox', effectsTtlMs: 90 * 86_400_000 },
     create: true,
   });
   expect(defaults).toEqual({
@@ -93,7 +94,19 @@ it('fills in the defaults', () => {
     startTimeoutMs: 30_000,
     beatLeaseMs: 10_000,
     unknownTaskGraceMs: 3_600_000,
+    outboxSchema: 'taktline_outbox',
+    effectsTtlMs: 90 * 86_400_000,
   });
+});
+
+it('takes for the database of the outbox what is named, DATABASE_URL, or the broker', () => {
+  const databaseUrl = (options: AppOptions['outbox'], env: Record<string, string>) =>
+    appSettings({ queues, outbox: options ?? {} }, env).outbox.databaseUrl;
+  const [named, set, broker] = [url('named'), url('set'), url('broker')];
+  expect(databaseUrl({ databaseUrl: named }, { DATABASE_URL: set, BROKER_URL: broker })).toBe(named);
+  expect(databaseUrl({}, { DATABASE_URL: set, BROKER_URL: broker })).toBe(set);
+  expect(databaseUrl({}, { BROKER_URL: broker })).toBe(broker);
+  expect(databaseUrl({}, { REDIS_URL: 'redis://localhost' })).toBeUndefined();
 });
 
 it('keeps of a queue what it knows, and a logger as it is', () => {
@@ -129,6 +142,10 @@ describe('refuses', () => {
     ['payloadLimit', { payloadLimit: 64 * 1024 * 1024 + 1 }],
     ['payloadLimit', { payloadLimit: Number.NaN }],
     ['deadLetterTtl', { deadLetterTtl: 'long' as Duration }],
+    ['keepUntilEnd', { queues: [{ name: 'a', priority: 5, keepUntilEnd: 'yes' as never }] }],
+    ['outbox.databaseUrl', { outbox: { databaseUrl: 'redis://localhost' } }],
+    ['outbox.schema', { outbox: { schema: 'a"; drop schema public' } }],
+    ['outbox.effectsTtl', { outbox: { effectsTtl: 'long' as Duration } }],
   ])('a wrong %s', (name, options) => {
     expect(() => appSettings({ queues, ...options }, {})).toThrow(
       expect.objectContaining({ code: 'INVALID_OPTION', message: expect.stringContaining(name) as string }),

@@ -5,6 +5,7 @@
 
 import type { QueueDeclaration } from '../broker/broker.ts';
 import { checkBrokerUrl, samePlace } from '../broker/open-broker.ts';
+import { defaultSchema } from '../outbox/tables.ts';
 import { type Duration, toMs } from '../support/durations.ts';
 import { jsonLogger, type Logger, type LogLevel, logLevels } from '../support/logger.ts';
 import { checkSchemaName } from '../support/schema-name.ts';
@@ -31,10 +32,24 @@ export interface AppOptions {
   readonly deadLetterLimit?: number;
   /** Ended jobs, results and all, that a queue keeps at most, on Redis; those whose time ends first go first. Default 1,000,000. */
   readonly endedLimit?: number;
+  /** Where jobs are kept that transactions of the app's database enqueue. */
+  readonly outbox?: OutboxOptions;
   /** Called where workers and the tasks' processes begin and end. */
   readonly hooks?: Hooks;
   /** Default: JSON lines on standard error, from the level in TAKTLINE_LOG_LEVEL or CELERY_LOG_LEVEL (default `info`). */
   readonly logger?: Logger;
+}
+
+export interface OutboxOptions {
+  /**
+   * The app's database, for relays and for people who look: `postgres://user:password@host:5432/database`. Default: that of the
+   * environment variable DATABASE_URL, else the broker's, if it is Postgres.
+   */
+  readonly databaseUrl?: string;
+  /** The schema in which `migrateOutbox()` has made the tables. Default `taktline_outbox`. */
+  readonly schema?: string;
+  /** How long it is known which effects `ctx.once()` has made. Default 90 days. */
+  readonly effectsTtl?: Duration;
 }
 
 /**
@@ -53,7 +68,7 @@ export interface Hooks {
 }
 
 /** Where to attach to: an app without queues and tasks of its own. */
-export type AttachOptions = Pick<AppOptions, 'brokerUrl' | 'namespace' | 'logger'>;
+export type AttachOptions = Pick<AppOptions, 'brokerUrl' | 'namespace' | 'outbox' | 'logger'>;
 
 export interface AppSettings {
   readonly brokerUrl: string;
@@ -63,10 +78,18 @@ export interface AppSettings {
   readonly deadLetterTtlMs: number;
   readonly deadLetterLimit: number;
   readonly endedLimit: number;
+  readonly outbox: OutboxSettings;
   readonly hooks: Hooks;
   readonly logger: Logger;
   /** Whether the broker's schema is made and upgraded, or only used. */
   readonly create: boolean;
+}
+
+export interface OutboxSettings {
+  /** Undefined where none is named. */
+  readonly databaseUrl: string | undefined;
+  readonly schema: string;
+  readonly effectsTtlMs: number;
 }
 
 export interface WorkerOptions {
@@ -134,6 +157,8 @@ export const defaults = {
   startTimeoutMs: 30_000,
   beatLeaseMs: 10_000,
   unknownTaskGraceMs: 3_600_000,
+  outboxSchema: defaultSchema,
+  effectsTtlMs: 90 * 86_400_000,
 } as const;
 
 const largestPayload = 64 * 1024 * 1024;
@@ -166,8 +191,21 @@ function shared(options: Omit<AppOptions, 'queues'>, env: Environment): Omit<App
     deadLetterTtlMs: toMs(options.deadLetterTtl ?? defaults.deadLetterTtlMs, 'deadLetterTtl'),
     deadLetterLimit: checkLimit(options.deadLetterLimit ?? defaults.deadLetterLimit, 'deadLetterLimit'),
     endedLimit: checkLimit(options.endedLimit ?? defaults.endedLimit, 'endedLimit'),
+    outbox: outboxSettings(options.outbox ?? {}, url, env),
     hooks: options.hooks ?? {},
     logger: options.logger ?? jsonLogger(logLevel(env)),
+  };
+}
+
+function outboxSettings(options: OutboxOptions, broker: string, env: Environment): OutboxSettings {
+  const isPostgres = (url: string | undefined) => url !== undefined && /^postgres(ql)?:/i.test(url);
+  const given = options.databaseUrl || undefined;
+  if (given !== undefined && !(isPostgres(given) && URL.canParse(given)))
+    throw new TaktlineError('INVALID_OPTION', 'outbox.databaseUrl: expected postgres://user:password@host:5432/database');
+  return {
+    databaseUrl: given ?? [env['DATABASE_URL'], broker].find((url) => isPostgres(url)),
+    schema: checkSchemaName(options.schema ?? defaults.outboxSchema, 'outbox.schema'),
+    effectsTtlMs: toMs(options.effectsTtl ?? defaults.effectsTtlMs, 'outbox.effectsTtl'),
   };
 }
 
@@ -213,7 +251,7 @@ function checkQueues(queues: readonly QueueDeclaration[]): readonly QueueDeclara
     throw new TaktlineError('INVALID_OPTION', 'queues: declare at least one, such as { name: "email.normal", priority: 5 } (at most 1000)');
   }
   const names = new Set<string>();
-  for (const { name, priority } of queues) {
+  for (const { name, priority, keepUntilEnd } of queues) {
     if (!queueNamePattern.test(name))
       throw new TaktlineError(
         'INVALID_OPTION',
@@ -226,9 +264,11 @@ function checkQueues(queues: readonly QueueDeclaration[]): readonly QueueDeclara
         `queue ${JSON.stringify(name)}: priority is ${priority}: expected a whole number from 1 (last) to 10 (first)`,
       );
     }
+    if (keepUntilEnd !== undefined && typeof keepUntilEnd !== 'boolean')
+      throw new TaktlineError('INVALID_OPTION', `queue ${JSON.stringify(name)}: keepUntilEnd is true or false`);
     names.add(name);
   }
-  return queues.map(({ name, priority }) => ({ name, priority }));
+  return queues.map(({ name, priority, keepUntilEnd }) => (keepUntilEnd === true ? { name, priority, keepUntilEnd } : { name, priority }));
 }
 
 /** TAKTLINE_LOG_LEVEL, or CELERY_LOG_LEVEL in Celery's words. */

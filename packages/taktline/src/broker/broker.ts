@@ -88,6 +88,8 @@ export interface Claim {
 export interface ClaimedJob {
   readonly claim: string;
   readonly lane: Lane;
+  /** When it was claimed. */
+  readonly claimedAt: number;
   /** Place in the claim. */
   readonly position: number;
   readonly id: string;
@@ -245,11 +247,13 @@ export interface Broker {
    * @throws TaktlineError `OUTBOX_TRANSACTION` when no transaction is open, or in another database
    */
   enqueueIn?(transaction: RunStatement, jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]>;
+  /** Whether a transaction is in the broker's own database. One statement in it, which fails nothing. */
+  isDatabaseOf?(transaction: RunStatement): Promise<boolean>;
   /** Names what the broker holds: when the name is another one than before, all that it held is gone. */
   origin(): Promise<string>;
   /**
    * Some jobs of these queues, which are declared `keepUntilEnd`, that have succeeded, failed, expired, or were cancelled or
-   * purged. They are told until somebody says forget(), and for seven days at most.
+   * purged. They are told from the first call on, until somebody says forget(), and for seven days at most.
    */
   finished(queues: readonly string[]): Promise<FinishedJobs>;
 

@@ -44,8 +44,9 @@ beforeEach(() => {
   };
   client = new Client({
     broker: async () => watched(opened.broker, { enqueue }),
-    queues: new Set(['work', 'other']),
+    queues: new Map(['work', 'other'].map((name) => [name, { name, priority: 5 }])),
     payloadLimit: 2_000,
+    enqueueIn: () => Promise.reject(new Error('no transaction is enqueued in here')),
   });
 });
 
@@ -118,8 +119,9 @@ describe('what is sent', () => {
     };
     const large = new Client({
       broker: async () => watched(opened.broker, { enqueue: enqueueSeen }),
-      queues: new Set(['work']),
+      queues: new Map([['work', { name: 'work', priority: 5 }]]),
       payloadLimit: 2e6,
+      enqueueIn: () => Promise.reject(new Error('no transaction is open')),
     });
     await large.enqueueMany(
       task,

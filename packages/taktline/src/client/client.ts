@@ -1,10 +1,11 @@
 /**
  * Turns calls into jobs: checks the input, encodes it once, and sends what comes together in one batch.
  */
-import type { Broker, CancelReply, NewJob } from '../broker/broker.ts';
+import type { Broker, CancelReply, EnqueueReply, NewJob, QueueDeclaration } from '../broker/broker.ts';
 import { type Duration, toMs } from '../support/durations.ts';
-import { newId } from '../support/ids.ts';
+import { madeHere, newId } from '../support/ids.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
+import type { Transaction } from '../support/transaction.ts';
 import { checkHeaders, encodeEnvelope, encodeHead, fingerprint, toJson } from '../task/codec.ts';
 import { checkJobId } from '../task/names.ts';
 import { checkPriority, longestResultTtlMs, type TaskDefinition } from '../task/task.ts';
@@ -42,6 +43,26 @@ export interface EnqueueManyOptions<Input> extends EnqueueOptions {
   /** Gives each job its id, as `id` does for one. */
   readonly id?: (input: Input, index: number) => string;
   readonly dedupeFor?: Duration;
+  /** Enqueues them with the caller's transaction, as `task.enqueue()` does; then about a thousand in a statement. */
+  readonly transaction?: Transaction;
+  /** Gives each job its key, as in `task.enqueue()`. */
+  readonly key?: (input: Input, index: number) => string;
+}
+
+export interface EnqueueInOptions extends EnqueueOneOptions {
+  /** The caller's open transaction: the job is enqueued when it commits, and is not when it is rolled back. */
+  readonly transaction: Transaction;
+  /**
+   * Jobs of one key are handed to the broker in the order of their transactions, where one of these has waited for the other
+   * (for a lock on the same order, say). At most 200 characters.
+   */
+  readonly key?: string;
+}
+
+/** A job of a transaction. */
+export interface KeyedJob {
+  readonly job: NewJob;
+  readonly key: string | undefined;
 }
 
 /** Of a job that is enqueued later. */
@@ -55,9 +76,11 @@ export interface PreparedJob extends Pick<NewJob, 'queue' | 'priority' | 'envelo
 
 export interface ClientOptions {
   readonly broker: () => Promise<Broker>;
-  /** Names of the declared queues; undefined where only the broker knows them. */
-  readonly queues: ReadonlySet<string> | undefined;
+  /** The declared queues by name; undefined where only the broker knows them. */
+  readonly queues: ReadonlyMap<string, QueueDeclaration> | undefined;
   readonly payloadLimit: number;
+  /** Enqueues in a transaction of a caller's. */
+  readonly enqueueIn: (transaction: Transaction, jobs: readonly KeyedJob[]) => Promise<readonly EnqueueReply[]>;
 }
 
 const batchItems = 1_000;
@@ -66,13 +89,15 @@ export const defaultDedupeMs = longestResultTtlMs;
 
 export class Client {
   readonly #options: ClientOptions;
-  readonly #sender: Coalescer<Call, JobHandle<unknown>>;
+  readonly #sender: Sender;
+  /** Calls of one turn for one transaction travel in one statement. */
+  readonly #senders = new WeakMap<Transaction, Sender>();
   readonly #waiter: ResultWaiter;
   /** Calls that are not over, and not with the sender yet. */
   readonly #calls = new Set<Promise<unknown>>();
   /** What calls without options share. */
   readonly #plain = new WeakMap<TaskDefinition, Prepared>();
-  readonly #handleParts: { readonly kept: HandleParts; readonly unkept: HandleParts };
+  readonly #handleParts: Readonly<Record<'kept' | 'unkept' | 'later', HandleParts>>;
 
   constructor(options: ClientOptions) {
     this.#options = options;
@@ -83,7 +108,11 @@ export class Client {
     });
     this.#waiter = new ResultWaiter(options.broker);
     const parts = { waiter: this.#waiter, broker: options.broker };
-    this.#handleParts = { kept: { ...parts, resultKept: true }, unkept: { ...parts, resultKept: false } };
+    this.#handleParts = {
+      kept: { ...parts, resultKept: true },
+      unkept: { ...parts, resultKept: false },
+      later: { ...parts, resultKept: true, later: true },
+    };
   }
 
   /** One promise a call, where nothing has to be waited for before: 100 callers at once made a quarter more calls by that. */
@@ -99,6 +128,38 @@ export class Client {
     }
   }
 
+  /** The same in a caller's transaction. */
+  enqueueIn<Result>(task: TaskDefinition, input: unknown, options: EnqueueInOptions): Promise<JobHandle<Result>> {
+    return this.#tracked(this.#enqueueIn(task, input, options));
+  }
+
+  async #enqueueIn<Result>(task: TaskDefinition, input: unknown, options: EnqueueInOptions): Promise<JobHandle<Result>> {
+    const { transaction, key, id, dedupeFor, ...shared } = options;
+    const prepared = this.#prepare(task, shared);
+    const json = await this.#check(task, input, prepared);
+    const job = encode(task, json, prepared, id === undefined ? undefined : checkIdIn(id), dedupeFor);
+    const parts = this.#partsFor(task, true);
+    return this.#senderIn(transaction).add(new Call(job, parts, checkKey(key)), job.envelope.length) as Promise<JobHandle<Result>>;
+  }
+
+  #senderIn(transaction: Transaction): Sender {
+    if (typeof transaction !== 'object' || transaction === null)
+      throw new TaktlineError('OUTBOX_TRANSACTION', 'transaction: expected a client of pg or a transaction of Kysely');
+    let sender = this.#senders.get(transaction);
+    if (sender === undefined) {
+      const enqueue = (calls: readonly Call[]) => this.#options.enqueueIn(transaction, calls);
+      sender = new Coalescer<Call, JobHandle<unknown>>({
+        send: async (calls) => handlesOf(calls, await enqueue(calls)),
+        mostItems: batchItems,
+        mostBytes: batchBytes,
+        // A connection does one thing after the other.
+        atOnce: 1,
+      });
+      this.#senders.set(transaction, sender);
+    }
+    return sender;
+  }
+
   enqueueMany<Input, Result>(
     task: TaskDefinition,
     inputs: readonly Input[],
@@ -112,7 +173,9 @@ export class Client {
     inputs: readonly Input[],
     options: EnqueueManyOptions<Input>,
   ): Promise<JobHandle<Result>[]> {
-    const { id: idOf, dedupeFor, ...shared } = options;
+    const { id: idOf, dedupeFor, transaction, key: keyOf, ...shared } = options;
+    if (keyOf !== undefined && transaction === undefined)
+      throw new TaktlineError('INVALID_OPTION', 'key: jobs have one only when they are enqueued in a transaction');
     const prepared = this.#prepare(task, shared);
     const jsons: string[] = [];
     // Everything is checked before anything is sent: one bad input among many enqueues none.
@@ -126,8 +189,18 @@ export class Client {
           : error;
       }
     }
-    const ids = idOf === undefined ? undefined : inputs.map((input, index) => checkJobId(idOf(input, index)));
-    return this.#sendAll(task, jsons, (index) => encode(task, jsons[index] as string, prepared, ids?.[index], dedupeFor));
+    const check = transaction === undefined ? checkJobId : checkIdIn;
+    const ids = idOf === undefined ? undefined : inputs.map((input, index) => check(idOf(input, index)));
+    const keys = keyOf === undefined ? undefined : inputs.map((input, index) => checkKey(keyOf(input, index)));
+    const jobAt = (index: number) => encode(task, jsons[index] as string, prepared, ids?.[index], dedupeFor);
+    if (transaction === undefined) return this.#sendAll(task, jsons, jobAt);
+    const sender = this.#senderIn(transaction);
+    const parts = this.#partsFor(task, true);
+    const sent = jsons.map((json, index) => sender.add(new Call(jobAt(index), parts, keys?.[index]), json.length));
+    // Not before the last is answered: whoever hears of the first refusal rolls back.
+    const ended = await Promise.allSettled(sent);
+    for (const one of ended) if (one.status === 'rejected') throw one.reason;
+    return ended.map((one) => (one as PromiseFulfilledResult<JobHandle<unknown>>).value as JobHandle<Result>);
   }
 
   /** Sends batches, two at a time: one is packed while another is stored. */
@@ -223,12 +296,7 @@ export class Client {
   async #sendCalls(calls: readonly Call[]): Promise<readonly (JobHandle<unknown> | Error)[]> {
     try {
       const broker = await this.#options.broker();
-      const replies = await broker.enqueue(calls.map(({ job }) => job));
-      return calls.map(({ job: { id }, parts }, index) =>
-        replies[index] === 'conflict'
-          ? new TaktlineError('ID_CONFLICT', `id ${JSON.stringify(id)} already names a job with another task or input`, { jobId: id })
-          : new JobHandle(id, parts),
-      );
+      return handlesOf(calls, await broker.enqueue(calls.map(({ job }) => job)));
     } catch (error) {
       if (!(error instanceof TaktlineError) || error.code !== 'BROKER_UNAVAILABLE') throw error;
       const { code, message, cause } = error;
@@ -239,8 +307,10 @@ export class Client {
     }
   }
 
-  #partsFor(task: TaskDefinition): HandleParts {
-    return task.resultTtlMs > 0 ? this.#handleParts.kept : this.#handleParts.unkept;
+  /** @param later the job comes to the broker some time later */
+  #partsFor(task: TaskDefinition, later = false): HandleParts {
+    const { kept, unkept, later: laterKept } = this.#handleParts;
+    return task.resultTtlMs === 0 ? unkept : later ? laterKept : kept;
   }
 
   #preparedPlain(task: TaskDefinition): Prepared {
@@ -257,9 +327,10 @@ export class Client {
     if (this.#options.queues?.has(queue) === false) {
       throw new TaktlineError(
         'UNKNOWN_QUEUE',
-        `queue ${JSON.stringify(queue)} is not declared in createApp({ queues }); declared are ${[...this.#options.queues].join(', ')}`,
+        `queue ${JSON.stringify(queue)} is not declared in createApp({ queues }); declared are ${[...this.#options.queues.keys()].join(', ')}`,
       );
     }
+    if (queue !== task.queue) requireEffectKey(task, this.#options.queues?.get(queue));
     if (options.eta !== undefined && options.countdown !== undefined)
       throw new TaktlineError('INVALID_OPTION', 'give countdown or eta, not both');
     const headers = options.headers === undefined ? undefined : checkHeaders(options.headers);
@@ -329,15 +400,53 @@ function partly(error: unknown, sent: number, all: number): unknown {
   );
 }
 
+type Sender = Coalescer<Call, JobHandle<unknown>>;
+
 /** One enqueue on its way. */
 class Call {
   readonly job: NewJob;
   readonly parts: HandleParts;
+  readonly key: string | undefined;
 
-  constructor(job: NewJob, parts: HandleParts) {
+  constructor(job: NewJob, parts: HandleParts, key?: string) {
     this.job = job;
     this.parts = parts;
+    this.key = key;
   }
+}
+
+function handlesOf(calls: readonly Call[], replies: readonly EnqueueReply[]): readonly (JobHandle<unknown> | TaktlineError)[] {
+  return calls.map(({ job: { id }, parts }, index) =>
+    replies[index] === 'conflict'
+      ? new TaktlineError('ID_CONFLICT', `id ${JSON.stringify(id)} already names a job with another task or input`, { jobId: id })
+      : new JobHandle(id, parts),
+  );
+}
+
+/** @throws TaktlineError `INVALID_OPTION` */
+function checkIdIn(id: string): string {
+  // Its first enqueue, if there was one, is sent again under it outside of a transaction, where it is waited for.
+  if (madeHere(id)) throw new TaktlineError('INVALID_OPTION', `id ${JSON.stringify(id)} is one of a handle: give a name of your own`);
+  return checkJobId(id);
+}
+
+/** @throws TaktlineError `INVALID_OPTION` */
+function checkKey(key: string | undefined): string | undefined {
+  if (key === undefined || (typeof key === 'string' && key !== '' && key.length <= 200)) return key;
+  throw new TaktlineError('INVALID_OPTION', 'key: expected a text of 1 to 200 characters');
+}
+
+/**
+ * A job of a queue that is kept until the end may run again after a loss of data, though it had ended unseen.
+ *
+ * @throws TaktlineError `INVALID_OPTION`
+ */
+export function requireEffectKey(task: TaskDefinition, queue: QueueDeclaration | undefined): void {
+  if (queue?.keepUntilEnd !== true || task.effectKey !== undefined) return;
+  throw new TaktlineError(
+    'INVALID_OPTION',
+    `task ${JSON.stringify(task.name)}: queue ${JSON.stringify(queue.name)} is declared keepUntilEnd, so the task has to declare effectKey, such as (input) => input.orderId`,
+  );
 }
 
 interface Prepared {

@@ -9,6 +9,8 @@ export interface CoalescerOptions<Item, Reply> {
   send(items: readonly Item[]): Promise<readonly (Reply | Error)[]>;
   readonly mostItems: number;
   readonly mostBytes: number;
+  /** Batches that may be under way at once. Default 2. */
+  readonly atOnce?: number;
 }
 
 /**
@@ -29,7 +31,7 @@ class Waiting<Item, Reply> {
   }
 }
 
-const batchesAtOnce = 2;
+const defaultAtOnce = 2;
 /**
  * Where nothing is under way, so many or more leave as two batches. Callers that each wait for their own call come back together,
  * and would else never have more than one batch under way: the client would wait while the broker works, and the broker while the
@@ -39,6 +41,7 @@ const halvedFrom = 32;
 
 export class Coalescer<Item, Reply> {
   readonly #options: CoalescerOptions<Item, Reply>;
+  readonly #atOnce: number;
   #waiting: Waiting<Item, Reply>[] = [];
   #scheduled = false;
   #underWay = 0;
@@ -46,6 +49,7 @@ export class Coalescer<Item, Reply> {
 
   constructor(options: CoalescerOptions<Item, Reply>) {
     this.#options = options;
+    this.#atOnce = options.atOnce ?? defaultAtOnce;
   }
 
   /** @param bytes about how large the item is on the wire */
@@ -79,8 +83,9 @@ export class Coalescer<Item, Reply> {
       if (this.#underWay === 0) for (const resolve of this.#idle.splice(0)) resolve();
       return;
     }
-    if (this.#underWay === batchesAtOnce) return;
-    const most = Math.min(mostItems, this.#underWay === 0 && waiting >= halvedFrom ? Math.ceil(waiting / 2) : waiting);
+    if (this.#underWay === this.#atOnce) return;
+    const halved = this.#atOnce > 1 && this.#underWay === 0 && waiting >= halvedFrom;
+    const most = Math.min(mostItems, halved ? Math.ceil(waiting / 2) : waiting);
     let count = 0;
     let bytes = 0;
     while (count < most) {

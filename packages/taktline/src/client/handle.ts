@@ -7,6 +7,8 @@ import type { ResultWaiter } from './result-waiter.ts';
 
 export interface HandleParts {
   readonly resultKept: boolean;
+  /** The job comes to the broker some time after its transaction has committed, if it does. */
+  readonly later?: boolean;
   readonly waiter: ResultWaiter;
   readonly broker: () => Promise<Broker>;
 }
@@ -25,13 +27,14 @@ export class JobHandle<Result> {
    *
    * @param options.timeout default 60 s; the job goes on whatever happens here
    * @throws TaktlineError `JOB_FAILED` (its `cause` has the last error's class and message), `JOB_CANCELLED`,
-   * `JOB_EXPIRED`, `RESULT_TIMEOUT`, `RESULT_NOT_KEPT`, or `JOB_NOT_FOUND` when nothing is known of the id
+   * `JOB_EXPIRED`, `RESULT_TIMEOUT`, `RESULT_NOT_KEPT`, or `JOB_NOT_FOUND` when nothing is known of the id; a job that was
+   * enqueued in a transaction is waited for, since it comes some time after the commit
    */
   async result(options: { readonly timeout?: Duration } = {}): Promise<Result> {
     if (!this.#parts.resultKept)
       throw new TaktlineError('RESULT_NOT_KEPT', 'the task keeps no results (resultTtl: false)', { jobId: this.id });
     const timeoutMs = toMs(options.timeout ?? 60_000, 'timeout');
-    return valueOf(await this.#parts.waiter.wait(this.id, timeoutMs)) as Result;
+    return valueOf(await this.#parts.waiter.wait(this.id, timeoutMs, this.#parts.later === true)) as Result;
   }
 
   /** Where the job stands; undefined when it ended and its result has expired, or when it never was. */

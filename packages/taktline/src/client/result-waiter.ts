@@ -7,6 +7,8 @@ import { TaktlineError } from '../support/taktline-error.ts';
 
 interface Waiting {
   readonly deadline: number;
+  /** The job may not be with the broker yet. */
+  readonly patient: boolean;
   resolve(job: EndedJob): void;
   reject(error: unknown): void;
 }
@@ -34,10 +36,11 @@ export class ResultWaiter {
     this.#broker = broker;
   }
 
-  wait(id: string, timeoutMs: number): Promise<EndedJob> {
+  /** @param patient goes on waiting for a job that the broker does not know */
+  wait(id: string, timeoutMs: number, patient = false): Promise<EndedJob> {
     if (this.#closed) return Promise.reject(new TaktlineError('BROKER_CLOSED', 'the app was closed'));
     return new Promise((resolve, reject) => {
-      const entry: Waiting = { deadline: performance.now() + timeoutMs, resolve, reject };
+      const entry: Waiting = { deadline: performance.now() + timeoutMs, patient, resolve, reject };
       this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), entry]);
       this.#delayMs = firstPollMs;
       this.#polls = 0;
@@ -95,15 +98,17 @@ export class ResultWaiter {
     for (const id of gone) {
       if (states[ids.indexOf(id)] === 'expired')
         this.#end(id, (entry) => entry.resolve({ id, state: 'expired', result: undefined, past: undefined }));
-      else
-        this.#end(id, (entry) =>
-          entry.reject(
-            new TaktlineError('JOB_NOT_FOUND', `no job ${id} is known: it ended and its result has expired, or it never was`, {
-              jobId: id,
-            }),
-          ),
-        );
+      else this.#endUnknown(id);
     }
+  }
+
+  #endUnknown(id: string): void {
+    const patient = this.#waiting.get(id)?.filter((entry) => entry.patient) ?? [];
+    const message = `no job ${id} is known: it ended and its result has expired, or it never was`;
+    this.#end(id, (entry) => {
+      if (!entry.patient) entry.reject(new TaktlineError('JOB_NOT_FOUND', message, { jobId: id }));
+    });
+    if (patient.length > 0) this.#waiting.set(id, patient);
   }
 
   #giveUp(): void {

@@ -6,6 +6,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { type Duration, toMs } from '../support/durations.ts';
 import type { Logger } from '../support/logger.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
+import type { Transaction } from '../support/transaction.ts';
 import { queueNamePattern } from './names.ts';
 import type { Outcome } from './outcome.ts';
 import { type RetryOptions, type RetryPolicy, retryPolicy } from './retry-policy.ts';
@@ -31,6 +32,18 @@ export interface TaskContext {
   readonly log: Logger;
   /** Shows how far the job is, as any small JSON value. Sent about once a second, the newest value only. */
   progress(value: unknown): void;
+  /** What tells the effect of this job from all others: what the task's `effectKey` makes of the input, else the job's id. */
+  readonly effectKey: string;
+  /**
+   * Makes an effect in the caller's database once, whatever is run again: `effect` runs, and what it returns is stored, in the
+   * given transaction. A second call for the same task and key, of whatever attempt or job, does not run it and gets the stored
+   * outcome, as JSON gives it back. Known for 90 days, unless `createApp({ outbox: { effectsTtl } })` says otherwise.
+   *
+   * What `effect` does outside of that database is not undone when the transaction fails; docs/outbox.md says what helps there.
+   *
+   * @throws TaktlineError `LEASE_LOST` when a later attempt of the job has made an effect: let it end the transaction
+   */
+  once<Value>(transaction: Transaction, key: string, effect: () => Value | Promise<Value>): Promise<Value>;
   /** For long loops: lets other work of this process go on, and throws the signal's reason when the attempt should stop. */
   heartbeat(): Promise<void>;
 }
@@ -77,6 +90,11 @@ export interface TaskOptions<Schema extends InputSchema | undefined, Result> {
   readonly critical?: boolean;
   /** A person may change the input of a dead letter before putting it back. Default false. */
   readonly editable?: boolean;
+  /**
+   * What tells the effect of one job from that of another, such as `(input) => input.orderId`; `ctx.effectKey` has it. Tasks of
+   * queues that are declared `keepUntilEnd` need one: after a loss of data a job may run again though it had ended.
+   */
+  readonly effectKey?: (input: RunInputOf<Schema>) => string;
   /** The work. What it returns is the job's result and must be JSON. */
   readonly run: (input: RunInputOf<Schema>, ctx: TaskContext) => Result | Outcome | Promise<Result | Outcome>;
 }
@@ -99,6 +117,7 @@ export interface TaskDefinition extends TimeLimits {
   readonly pool: 'inline' | 'processes';
   readonly critical: boolean;
   readonly editable: boolean;
+  readonly effectKey: ((input: unknown) => string) | undefined;
   readonly run: (input: unknown, ctx: TaskContext) => unknown;
 }
 
@@ -132,6 +151,8 @@ export function defineTask<Schema extends InputSchema | undefined, Result>(optio
   }
   const resultTtlMs = options.resultTtl === false ? 0 : toMs(options.resultTtl ?? defaultResultTtlMs, `${of}: resultTtl`);
   if (resultTtlMs > longestResultTtlMs) throw new TaktlineError('INVALID_OPTION', `${of}: resultTtl is at most 7 days`);
+  if (options.effectKey !== undefined && typeof options.effectKey !== 'function')
+    throw new TaktlineError('INVALID_OPTION', `${of}: effectKey is a function of the input`);
   if (options.pool !== undefined && options.pool !== 'inline' && options.pool !== 'processes')
     throw new TaktlineError('INVALID_OPTION', `${of}: pool is inline or processes`);
   const inputVersion = options.inputVersion ?? 1;
@@ -151,6 +172,7 @@ export function defineTask<Schema extends InputSchema | undefined, Result>(optio
     pool: options.pool ?? 'inline',
     critical: options.critical ?? false,
     editable: options.editable ?? false,
+    effectKey: options.effectKey as TaskDefinition['effectKey'],
     run: options.run as TaskDefinition['run'],
   };
 }

@@ -3,13 +3,20 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { claimedJob } from '../../test/support/claimed-job.ts';
 import { LogLines } from '../../test/support/log-lines.ts';
+import { Effects } from '../outbox/effects.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import { defineTask, type InputSchema } from '../task/task.ts';
 import { JobContext, ShutdownSignal } from './context.ts';
 
 function make(schema?: InputSchema, input?: unknown) {
   const log = new LogLines();
-  const ctx = new JobContext(claimedJob('work', input, { id: 'job-a' }), 'w@here', log.logger, 5_000);
+  const ctx = new JobContext(claimedJob('work', input, { id: 'job-a' }), {
+    worker: 'w@here',
+    logger: log.logger,
+    startedAt: 5_000,
+    leaseMs: 30_000,
+    effects: new Effects('taktline_outbox'),
+  });
   ctx.definition = defineTask({ name: 'work', queue: 'work', run: () => null, ...(schema && { input: schema }) });
   ctx.input = input;
   return { ctx, log };

@@ -6,6 +6,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ClaimedJob } from '../broker/broker.ts';
 import type { LogFields, Logger } from '../support/logger.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
+import type { Transaction } from '../support/transaction.ts';
+import type { MakesOnce } from '../task/once.ts';
 import { mask } from '../task/sensitive.ts';
 import type { TaskContext, TaskDefinition } from '../task/task.ts';
 
@@ -13,6 +15,16 @@ import type { TaskContext, TaskDefinition } from '../task/task.ts';
 export class ShutdownSignal extends Error {
   override readonly name = 'ShutdownSignal';
   readonly code = 'SHUTDOWN';
+}
+
+export interface ContextParts {
+  readonly worker: string;
+  readonly logger: Logger;
+  readonly effects: MakesOnce;
+  /** Of the worker. */
+  readonly leaseMs: number;
+  /** By the broker's clock, for the record. */
+  readonly startedAt: number;
 }
 
 const progressLimit = 10_000;
@@ -25,23 +37,24 @@ export class JobContext implements TaskContext {
   readonly began = performance.now();
   /** Set once the task is known. */
   definition: TaskDefinition | undefined;
+  /** As it was sent. */
   input: unknown;
+  /** As the task gets it. */
+  checked: unknown;
   attempt = 1;
   headers: Readonly<Record<string, string>> = {};
   /** The newest progress, as JSON, until it is sent. */
   told: string | undefined;
   settled = false;
-  readonly #worker: string;
-  readonly #logger: Logger;
+  readonly #parts: ContextParts;
   #controller: AbortController | undefined;
   #reason: Error | undefined;
   #log: Logger | undefined;
 
-  constructor(job: ClaimedJob, worker: string, logger: Logger, startedAt: number) {
+  constructor(job: ClaimedJob, parts: ContextParts) {
     this.job = job;
-    this.#worker = worker;
-    this.#logger = logger;
-    this.startedAt = startedAt;
+    this.#parts = parts;
+    this.startedAt = parts.startedAt;
   }
 
   get id(): string {
@@ -97,6 +110,18 @@ export class JobContext implements TaskContext {
     this.told = this.scrub(json);
   }
 
+  get effectKey(): string {
+    if (this.definition?.effectKey === undefined) return this.id;
+    const key = this.definition.effectKey(this.checked);
+    if (typeof key === 'string' && key !== '') return key;
+    throw new TaktlineError('INVALID_OPTION', `task ${JSON.stringify(this.task)}: effectKey has to give a text`);
+  }
+
+  once<Value>(transaction: Transaction, key: string, effect: () => Value | Promise<Value>): Promise<Value> {
+    const { effects, leaseMs } = this.#parts;
+    return effects.once({ attempt: this, fence: this.job.claimedAt, leaseMs }, transaction, key, effect);
+  }
+
   async heartbeat(): Promise<void> {
     await nextTurn();
     if (this.#reason !== undefined) throw this.#reason;
@@ -114,9 +139,9 @@ export class JobContext implements TaskContext {
   }
 
   #jobLogger(): Logger {
-    const about = { job: this.id, task: this.task, attempt: this.attempt, worker: this.#worker };
+    const about = { job: this.id, task: this.task, attempt: this.attempt, worker: this.#parts.worker };
     const write = (level: 'debug' | 'info' | 'warn' | 'error') => (message: string, fields?: LogFields) =>
-      this.#logger[level](this.scrub(message), { ...about, ...(fields === undefined ? {} : this.#clean(fields)) });
+      this.#parts.logger[level](this.scrub(message), { ...about, ...(fields === undefined ? {} : this.#clean(fields)) });
     return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
   }
 

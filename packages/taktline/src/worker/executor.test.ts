@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { claimedJob } from '../../test/support/claimed-job.ts';
 import { LogLines } from '../../test/support/log-lines.ts';
 import type { ClaimedJob, Settlement } from '../broker/broker.ts';
+import { Effects } from '../outbox/effects.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import { decodePast, encodePast, type JobPast, noPast } from '../task/job.ts';
 import { discard, PermanentError, retryLater } from '../task/outcome.ts';
@@ -35,6 +36,8 @@ function make(options: Partial<TaskOptions<InputSchema | undefined, unknown>> = 
     now: () => clock.now,
     unknownTaskGraceMs: graceMs,
     payloadLimit: 10_000,
+    leaseMs: 30_000,
+    effects: new Effects('taktline_outbox'),
   });
   const execute = async (job: ClaimedJob, abort?: Error) => {
     const ctx = executor.begin(job);

@@ -7,6 +7,7 @@ import type { Logger } from '../support/logger.ts';
 import { type ErrorCode, TaktlineError } from '../support/taktline-error.ts';
 import { decodeEnvelope, toJson } from '../task/codec.ts';
 import { type AttemptRecord, decodePast, type ErrorRecord, encodePast, type JobPast, noPast, whenKnown, withAttempt } from '../task/job.ts';
+import type { MakesOnce } from '../task/once.ts';
 import { Discard, RetryLater } from '../task/outcome.ts';
 import type { TaskRegistry } from '../task/registry.ts';
 import { defaultResultTtlMs, type TaskDefinition } from '../task/task.ts';
@@ -22,6 +23,9 @@ export interface ExecutorOptions {
   readonly unknownTaskGraceMs: number;
   /** Largest result, in bytes. */
   readonly payloadLimit: number;
+  /** Of the worker. */
+  readonly leaseMs: number;
+  readonly effects: MakesOnce;
 }
 
 /** A job handed back because nobody here knows its task waits 1, 2, 4 ... seconds, at most this long. */
@@ -35,7 +39,8 @@ export class Executor {
   }
 
   begin(job: ClaimedJob): JobContext {
-    return new JobContext(job, this.#options.worker, this.#options.logger, this.#options.now());
+    const { worker, logger, now, effects, leaseMs } = this.#options;
+    return new JobContext(job, { worker, logger, effects, leaseMs, startedAt: now() });
   }
 
   /** @param begins told of the task as soon as it is known: from then on its code may block the loop */
@@ -54,6 +59,7 @@ export class Executor {
       begins(task);
       const checked = validateInput(task, envelope.input);
       const input = checked instanceof Promise ? await checked : checked;
+      ctx.checked = input;
       if (ctx.stopReason !== undefined) throw ctx.stopReason;
       return this.#came(ctx, past, await task.run(input, ctx));
     } catch (error) {

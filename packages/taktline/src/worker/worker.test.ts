@@ -1,9 +1,11 @@
 /** What a worker does when the broker answers badly; what it does when all is well is in test/e2e. */
+
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { eventually } from '../../test/support/eventually.ts';
 import { type TestNamespace, testNamespace } from '../../test/support/namespace.ts';
 import { watched } from '../../test/support/watched.ts';
 import { type OpenedBroker, openBroker } from '../broker/open-broker.ts';
+import { Effects } from '../outbox/effects.ts';
 import { newId } from '../support/ids.ts';
 import { silentLogger } from '../support/logger.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
@@ -55,6 +57,7 @@ it('takes up the jobs of a lost worker though the reply of their recovery was lo
       broker: async () => lossy,
       tasks: new TaskRegistry(),
       logger: silentLogger,
+      effects: new Effects('taktline_outbox'),
       shutDown: () => undefined,
       setUp: async () => undefined,
       tearDown: async () => undefined,

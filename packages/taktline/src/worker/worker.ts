@@ -10,6 +10,7 @@ import type { Health } from '../support/health-server.ts';
 import type { Logger } from '../support/logger.ts';
 import { messageOf } from '../support/message-of.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
+import type { MakesOnce } from '../task/once.ts';
 import type { TaskRegistry } from '../task/registry.ts';
 import { Autoscaler, type Bounds } from './autoscaler.ts';
 import { Control } from './control.ts';
@@ -63,6 +64,7 @@ export interface WorkerParts {
   readonly broker: () => Promise<Broker>;
   readonly tasks: TaskRegistry;
   readonly logger: Logger;
+  readonly effects: MakesOnce;
   /** The app's hooks. */
   readonly setUp: () => Promise<void>;
   readonly tearDown: () => Promise<void>;
@@ -100,6 +102,8 @@ export class Worker {
       now,
       unknownTaskGraceMs: settings.unknownTaskGraceMs,
       payloadLimit: settings.payloadLimit,
+      leaseMs: settings.leaseMs,
+      effects: parts.effects,
     });
     const turned = (remainingMs: number) => this.#member?.turned(remainingMs);
     const { pool } = settings;
@@ -110,7 +114,12 @@ export class Worker {
         : new ProcessPool({
             ...shared,
             ...pool,
-            settings: { module: pool.module, worker: settings.name, unknownTaskGraceMs: settings.unknownTaskGraceMs },
+            settings: {
+              module: pool.module,
+              worker: settings.name,
+              unknownTaskGraceMs: settings.unknownTaskGraceMs,
+              leaseMs: settings.leaseMs,
+            },
             offsetMs: () => this.#offsetMs,
           });
     this.#queues = settings.queues;

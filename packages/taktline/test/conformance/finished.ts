@@ -19,6 +19,7 @@ export function finishing(subject: Subject): void {
       await using space = await subject.space();
       const { broker } = await space.open({ queues });
       const worker = await TestWorker.join(broker);
+      await broker.finished(kept);
       const packed = Array.from({ length: 20 }, () => job(newId('usual')));
       await broker.enqueue([...packed, ...jobs(4, 'high', { queue: 'high' }), ...jobs(2, 'low', { queue: 'low' })]);
       await broker.enqueue(packed.map(() => job(newId('usual'))));
@@ -38,6 +39,7 @@ export function finishing(subject: Subject): void {
       await using space = await subject.space();
       const { broker } = await space.open({ queues });
       const worker = await TestWorker.join(broker);
+      await broker.finished(kept);
       for (const keepMs of [0, 600_000]) {
         const packed = Array.from({ length: 30 }, () => job(newId('usual')));
         await broker.enqueue(packed);
@@ -52,6 +54,7 @@ export function finishing(subject: Subject): void {
       await using space = await subject.space();
       const { broker, inspector } = await space.open({ queues });
       const worker = await TestWorker.join(broker);
+      await broker.finished(kept);
       await broker.enqueue(jobs(5));
       const [a, b, c, d, e] = (await worker.take()) as [ClaimedJob, ClaimedJob, ClaimedJob, ClaimedJob, ClaimedJob];
       await broker.cancel([e.id]);
@@ -83,13 +86,14 @@ export function finishing(subject: Subject): void {
       expect(await seen()).toEqual(['late']);
     });
 
-    it('a queue that one app declares so is told of, whoever ends its jobs', async () => {
+    it('they are told from the first question on, whoever ends them', async () => {
       await using space = await subject.space();
       const plain = await space.open();
       const worker = await TestWorker.join(plain.broker);
       await plain.broker.enqueue(jobs(1, 'before'));
       await worker.done(...(await worker.take()).map((one) => end(one)));
       const { broker } = await space.open({ queues });
+      await broker.finished(kept);
       const late = await space.open();
       const other = await TestWorker.join(late.broker);
       await broker.enqueue(jobs(2, 'after'));

@@ -395,8 +395,8 @@ export const reversals = [
   {
     decision: 'calls gather while two batches are under way',
     file: 'dist/client/coalescer.js',
-    search: 'batchesAtOnce = 2',
-    replace: 'batchesAtOnce = 3',
+    search: 'defaultAtOnce = 2',
+    replace: 'defaultAtOnce = 3',
     tests: 'src/client/coalescer.test.ts',
   },
   {
@@ -586,8 +586,8 @@ export const reversals = [
   {
     decision: 'on Redis nothing stays of a job that is not kept',
     file: `${scripts}/exchange.lua`,
-    search: 'if keepMs == 0 then forget(base, run.key) else',
-    replace: 'if false then else',
+    search: '          forget(base, run.key)\n',
+    replace: '',
     tests: 'src/broker/redis/redis-broker.test.ts',
     only: 'keeps nothing',
   },

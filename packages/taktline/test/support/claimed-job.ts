@@ -16,6 +16,7 @@ export function claimedJob(task: string, input: unknown = null, more: Partial<Cl
     past: undefined,
     enqueuedAt: 1_000,
     readyAt: 1_000,
+    claimedAt: 1_000,
     rank: '1',
     expiresAt: undefined,
     ...more,

@@ -42,6 +42,7 @@ export async function freshClaim(row: ClaimRow, lane: Lane, queues: QueueTable):
     .split(';')
     .map((run) => run.split(',') as [size: string, queue: string, rank: string, enqueued: string, expires?: string, ready?: string]);
   const names = await queues.names(runs.map(([, queue]) => queue));
+  const claimedAt = Number(row.now);
   const jobs: ClaimedJob[] = [];
   for (const [index, [size, , rank, enqueued, expires, ready]] of runs.entries()) {
     const queue = names[index] as string;
@@ -55,6 +56,7 @@ export async function freshClaim(row: ClaimRow, lane: Lane, queues: QueueTable):
       jobs.push({
         claim: row.claim,
         lane,
+        claimedAt,
         position,
         id: ids[position] as string,
         queue,
@@ -67,7 +69,7 @@ export async function freshClaim(row: ClaimRow, lane: Lane, queues: QueueTable):
       });
     }
   }
-  return { id: row.claim, lane, claimedAt: Number(row.now), jobs };
+  return { id: row.claim, lane, claimedAt, jobs };
 }
 
 /** The rank of a claimed job. */

@@ -137,6 +137,15 @@ export class PostgresBroker implements Broker {
     return repliesOf(row, jobs);
   }
 
+  async isDatabaseOf(run: RunStatement): Promise<boolean> {
+    await this.open();
+    const [[theirs], [ours]] = [
+      await run<{ id: string }>(this.statements.database.text, []),
+      await this.connection.query<{ id: string }>(this.statements.database),
+    ];
+    return theirs?.id === ours?.id;
+  }
+
   async origin(): Promise<string> {
     await this.open();
     const [row] = await this.connection.query<{ name: string }>(this.statements.origin);
@@ -145,6 +154,7 @@ export class PostgresBroker implements Broker {
 
   async finished(queues: readonly string[]): Promise<FinishedJobs> {
     await this.open();
+    await this.queues.keepEnds(queues);
     const rows = await this.connection.query<{ id: string; ids: string }>(this.statements.finished, [
       await this.queues.numbers(queues),
       finishedAtOnce,

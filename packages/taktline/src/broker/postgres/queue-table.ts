@@ -9,7 +9,8 @@ export class QueueTable {
   readonly #statements: Statements;
   #numbers = new Map<string, number>();
   #names = new Map<string, string>();
-  #kept = new Set<string>();
+  #kept: ReadonlySet<string> = new Set();
+  #declaredKept: readonly string[] = [];
 
   constructor(connection: Connection, statements: Statements) {
     this.#connection = connection;
@@ -20,16 +21,20 @@ export class QueueTable {
     if (queues.length > 0) {
       await this.#connection.query(this.#statements.declare, [queues.map((queue) => queue.name), queues.map((queue) => queue.priority)]);
     }
-    await this.#load();
-    const kept = queues.filter((queue) => queue.keepUntilEnd === true && !this.#kept.has(queue.name)).map((queue) => queue.name);
-    if (kept.length === 0) return;
-    await this.#connection.query(this.#statements.keepEnds, [await this.numbers(kept)]);
+    this.#declaredKept = queues.filter((queue) => queue.keepUntilEnd === true).map((queue) => queue.name);
     await this.#load();
   }
 
-  /** Whether ends of jobs of this queue are told. */
+  /** From now on ends of jobs of these queues are told. */
+  async keepEnds(names: readonly string[]): Promise<void> {
+    if (names.every((name) => this.#kept.has(name))) return;
+    await this.#connection.query(this.#statements.keepEnds, [await this.numbers(names)]);
+    await this.#load();
+  }
+
+  /** Whether ends of jobs of this queue are told, or may be soon. */
   keepsEnds(name: string): boolean {
-    return this.#kept.has(name);
+    return this.#kept.has(name) || this.#declaredKept.includes(name);
   }
 
   /** @throws TaktlineError `UNKNOWN_QUEUE` when no app has declared it in this namespace */

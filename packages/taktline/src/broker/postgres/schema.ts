@@ -50,7 +50,7 @@ export async function migrate(connection: Connection, namespace: string): Promis
     // their own Postgres can inline them, which a batch of a thousand jobs notices.
     const functions = await client.query<{ name: string }>(
       `select p.oid::regprocedure::text as name from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-       where n.nspname = $1 and p.proname not in ('now_ms', 'moment', 'made_here', 'window_end', 'windows', 'covers')`,
+       where n.nspname = $1 and p.prokind = 'f' and p.proname not in ('now_ms', 'moment', 'made_here', 'window_end', 'windows', 'covers')`,
       [namespace],
     );
     for (const { name } of functions.rows) await client.query(`alter function ${name} set search_path = ${quoted(namespace)}, pg_temp`);

@@ -21,8 +21,12 @@ export function statements(namespace: string) {
     keepEnds: make('keep_ends', `select ${s}.keep_ends($1)`),
     queues: make('queues', `select id, name, priority, kept from ${s}.queues`),
     enqueue: make('enqueue', `select * from ${s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, false)`),
-    enqueueIn: call('enqueue_in', 12),
+    enqueueIn: make('enqueue_in', `call ${s}.enqueue_in($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`),
     settled: make('settled', `select x as xid from unnest($1::text[]) x where pg_xact_status(x::xid8) is distinct from 'in progress'`),
+    database: make(
+      'database',
+      `select d.oid || ':' || extract(epoch from pg_postmaster_start_time()) as id from pg_database d where d.datname = current_database()`,
+    ),
     origin: make('origin', `select ${s}.origin_name() as name`),
     finished: make('finished', `select id, ids from ${s}.finished where queue = any ($1) order by id limit $2`),
     forgetFinished: make('forget_finished', `delete from ${s}.finished where id = any ($1)`),

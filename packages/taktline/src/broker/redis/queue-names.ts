@@ -24,7 +24,6 @@ export class QueueNames {
     this.#priorities = await this.#stored();
     // Only what is new: a worker has to start, and free memory, where none is left to write to.
     await this.#put(queues.filter(({ name, priority }) => this.#priorities.get(name) !== priority));
-    await this.#keepEnds(queues);
     await this.#load();
     this.#declared = queues;
   }
@@ -57,7 +56,6 @@ export class QueueNames {
     if (gone.length > 0) {
       // Somebody has emptied the server.
       await this.#put(gone);
-      await this.#keepEnds(gone);
       this.#priorities = await this.#stored();
     }
     this.#loaded = performance.now();
@@ -71,17 +69,5 @@ export class QueueNames {
   async #put(queues: readonly QueueDeclaration[]): Promise<void> {
     const fields = queues.flatMap(({ name, priority }) => [name, String(priority)]);
     if (fields.length > 0) await this.#connection.command(this.#keys.queues, ['HSET', this.#keys.queues, ...fields]);
-  }
-
-  /** From now on ends of jobs of those that are declared so are told. */
-  async #keepEnds(queues: readonly QueueDeclaration[]): Promise<void> {
-    await Promise.all(
-      queues
-        .filter(({ keepUntilEnd }) => keepUntilEnd === true)
-        .map(({ name }) => {
-          const meta = `${this.#keys.queue(name)}:meta`;
-          return this.#connection.command(meta, ['HSETNX', meta, 'kept', '1']);
-        }),
-    );
   }
 }

@@ -37,6 +37,7 @@ export function readRecord(raw: string): JobRecord {
 
 /** A claim as it was made: all of its jobs are open. */
 export function freshClaim(id: string, lane: Lane, queue: string, now: string, runs: string, raws: readonly string[]): Claim {
+  const claimedAt = Number(now);
   const jobs: ClaimedJob[] = [];
   for (const [index, run] of runs.split(separator).entries()) {
     const record = readRecord(raws[index] as string);
@@ -48,6 +49,7 @@ export function freshClaim(id: string, lane: Lane, queue: string, now: string, r
       jobs.push({
         claim: id,
         lane,
+        claimedAt,
         position: jobs.length,
         id: record.ids[place] as string,
         queue,
@@ -60,7 +62,7 @@ export function freshClaim(id: string, lane: Lane, queue: string, now: string, r
       });
     }
   }
-  return { id, lane, claimedAt: Number(now), jobs };
+  return { id, lane, claimedAt, jobs };
 }
 
 /** A claim as it stands now: the jobs that are not settled yet, and who lost it. */

@@ -176,7 +176,7 @@ export class RedisBroker implements Broker {
   /** In one step, so that the jobs keep their order. Tells of each whether it was added. */
   async #enqueueIn(queue: string, jobs: readonly NewJob[], producer: Producer | undefined): Promise<readonly boolean[]> {
     const records = packJobs(jobs);
-    const kept = this.#kept.has(queue) ? '1' : '';
+    const kept = producer !== undefined && this.#kept.has(queue) ? '1' : '';
     const args: Argument[] = [this.publishing, kept, producer?.id ?? '', String(producer?.sequence ?? '')];
     for (const { items, first, last } of records) {
       const head = items[0] as NewJob;

@@ -12,12 +12,13 @@ export interface ChildSettings {
   readonly worker: string;
   readonly slots: number;
   readonly unknownTaskGraceMs: number;
+  readonly leaseMs: number;
   /** Limits that were changed since the app was loaded. */
   readonly limits: readonly (readonly [task: string, limits: TimeLimits])[];
 }
 
 /** What a child needs of a job. A list, since its fields' names would be half of most messages. */
-export type SentJob = readonly [id: string, queue: string, envelope: string, past: string | null, lane: Lane];
+export type SentJob = readonly [id: string, queue: string, envelope: string, past: string | null, lane: Lane, claimedAt: number];
 
 export type ToChild =
   | { readonly kind: 'start'; readonly settings: ChildSettings }

@@ -8,6 +8,7 @@ import type { Logger } from '../../support/logger.ts';
 import { messageOf } from '../../support/message-of.ts';
 import { ignoreStopSignals } from '../../support/process-signals.ts';
 import { TaktlineError } from '../../support/taktline-error.ts';
+import type { MakesOnce } from '../../task/once.ts';
 import type { TaskRegistry } from '../../task/registry.ts';
 import { reportRunning } from '../blocked-stack.ts';
 import type { JobContext } from '../context.ts';
@@ -21,6 +22,7 @@ export interface RunnerOptions {
   readonly tasks: TaskRegistry;
   readonly logger: Logger;
   readonly payloadLimit: number;
+  readonly effects: MakesOnce;
   /** The app's tear-down of this process. */
   stopped(): Promise<void>;
 }
@@ -49,7 +51,7 @@ export class ChildRunner {
 
   constructor(options: RunnerOptions) {
     this.#options = options;
-    const { settings, tasks, logger, payloadLimit } = options;
+    const { settings, tasks, logger, payloadLimit, effects } = options;
     for (const [task, limits] of settings.limits) tasks.limit(task, limits);
     this.#executor = new Executor({
       tasks,
@@ -58,6 +60,8 @@ export class ChildRunner {
       now: () => Date.now() + this.#offsetMs,
       unknownTaskGraceMs: settings.unknownTaskGraceMs,
       payloadLimit,
+      leaseMs: settings.leaseMs,
+      effects,
     });
     this.#watchdog = new Watchdog(settings.slots);
     setInterval(() => this.#sweep(), sweepMs);
@@ -87,8 +91,8 @@ export class ChildRunner {
     }
   }
 
-  #run(number: JobNumber, [id, queue, envelope, past, lane]: SentJob): void {
-    const ctx = this.#executor.begin(jobOf(id, queue, envelope, past, lane));
+  #run(number: JobNumber, [id, queue, envelope, past, lane, claimedAt]: SentJob): void {
+    const ctx = this.#executor.begin(jobOf(id, queue, envelope, past, lane, claimedAt));
     const place = this.#watchdog.entered(number);
     const running = { number, ctx, place };
     this.#running.set(number, running);
@@ -142,13 +146,14 @@ export class ChildRunner {
 }
 
 /** What only the worker's main process looks at is left empty. Written out, since to spread an object costs microseconds in Node.js 20. */
-function jobOf(id: string, queue: string, envelope: string, past: string | null, lane: Lane): ClaimedJob {
+function jobOf(id: string, queue: string, envelope: string, past: string | null, lane: Lane, claimedAt: number): ClaimedJob {
   return {
     id,
     queue,
     envelope,
     past: past ?? undefined,
     lane,
+    claimedAt,
     claim: '',
     position: 0,
     rank: '',

@@ -156,7 +156,9 @@ export class Child {
   /** Sends what was added, in one message. */
   flush(offsetMs: number): void {
     if (this.#outgoing.length === 0) return;
-    const jobs = this.#outgoing.map(({ id, queue, envelope, past, lane }) => [id, queue, envelope, past ?? null, lane] as const);
+    const jobs = this.#outgoing.map(
+      ({ id, queue, envelope, past, lane, claimedAt }) => [id, queue, envelope, past ?? null, lane, claimedAt] as const,
+    );
     this.#send({ kind: 'run', first: this.#next, offsetMs, jobs });
     this.#next += jobs.length;
     this.#outgoing = [];

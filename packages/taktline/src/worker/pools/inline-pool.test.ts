@@ -1,10 +1,12 @@
 /** The in-process pool: one settlement for each job, time limits, and what stops a running job. */
+
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { claimedJob } from '../../../test/support/claimed-job.ts';
 import { LogLines } from '../../../test/support/log-lines.ts';
 import { polled } from '../../../test/support/polled.ts';
 import type { Settlement } from '../../broker/broker.ts';
+import { Effects } from '../../outbox/effects.ts';
 import { decodePast } from '../../task/job.ts';
 import { TaskRegistry } from '../../task/registry.ts';
 import { defineTask, type TaskContext, type TaskOptions } from '../../task/task.ts';
@@ -20,7 +22,16 @@ async function make(run: (input: undefined, ctx: TaskContext) => unknown, option
   const tasks = new TaskRegistry();
   tasks.add(defineTask({ name: 'work', queue: 'work', retry: { maxAttempts: 1 }, run, ...options }));
   const log = new LogLines();
-  const executor = new Executor({ tasks, worker: 'w', logger: log.logger, now: Date.now, unknownTaskGraceMs: 1e6, payloadLimit: 1e6 });
+  const executor = new Executor({
+    tasks,
+    worker: 'w',
+    logger: log.logger,
+    now: Date.now,
+    unknownTaskGraceMs: 1e6,
+    payloadLimit: 1e6,
+    leaseMs: 30_000,
+    effects: new Effects('taktline_outbox'),
+  });
   const turns: number[] = [];
   const pool = new InlinePool({
     slots: 4,

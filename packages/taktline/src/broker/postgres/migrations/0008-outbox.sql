@@ -24,27 +24,44 @@ as $$
   ) select exists (select 1 from put)
 $$;
 
+-- Whether the caller has opened a transaction. A procedure that was called outside of one may commit, and one inside may not: it
+-- is told so before it is told that it may not here in any case. The two say it with one code, and in the server's language.
+create function refusal_inside() returns text language plpgsql
+as $$ begin commit; return null; exception when invalid_transaction_termination then return sqlerrm; end $$;
+
+-- Procedures with a search_path of their own could not tell.
+do $do$ begin execute format($make$
+create procedure require_transaction() language plpgsql
+as $$
+declare v_said text;
+begin
+  begin
+    commit;
+  exception when invalid_transaction_termination then v_said := sqlerrm;
+  end;
+  if v_said <> %1$I.refusal_inside() then raise no_active_sql_transaction using message = 'no transaction is open'; end if;
+end $$
+$make$, current_schema()); end $do$;
+
 -- enqueue() as a part of a caller's transaction. xid: when that has ended, sleeping workers are to be woken.
-create function enqueue_in(
+do $do$ begin execute format($make$
+create procedure enqueue_in(
   p_origin text,
   p_ids text, p_envelopes text, p_sizes smallint[], p_firsts text, p_lasts text, p_queues smallint[], p_priorities smallint[],
   p_due bigint[], p_expires bigint[], p_prints text, p_keep bigint[],
-  out replies smallint[], out idle boolean, out xid text
+  inout replies smallint[] default null, inout idle boolean default null, inout xid text default null
 ) language plpgsql
-set enable_seqscan = off set jit = off
 as $$
 begin
-  if p_origin <> origin_name() then
+  call %1$I.require_transaction();
+  if p_origin <> %1$I.origin_name() then
     raise object_not_in_prerequisite_state using message = 'the transaction is in another database than the broker';
   end if;
-  -- A statement that is alone in its transaction begins when that does.
-  if statement_timestamp() = transaction_timestamp() then
-    raise no_active_sql_transaction using message = 'no transaction is open';
-  end if;
   select e.replies, e.idle, pg_current_xact_id()::text into replies, idle, xid
-  from enqueue(p_ids, p_envelopes, p_sizes, p_firsts, p_lasts, p_queues, p_priorities, p_due, p_expires, p_prints, p_keep,
+  from %1$I.enqueue(p_ids, p_envelopes, p_sizes, p_firsts, p_lasts, p_queues, p_priorities, p_due, p_expires, p_prints, p_keep,
     null, null, true) e;
-end $$;
+end $$
+$make$, current_schema()); end $do$;
 
 -- Ends of jobs of queues that keep_ends() was called for, until somebody has dealt with them, or for seven days.
 alter table queues add column kept boolean not null default false;

@@ -1,0 +1,94 @@
+/**
+ * After the broker has lost data: which jobs of queues that are kept until the end are gone, and putting them back. A job that had
+ * ended unseen runs again, which is why their tasks declare an effect key.
+ */
+import type { Broker } from '../broker/broker.ts';
+import type { Inspector } from '../broker/inspector.ts';
+import type { OutboxDatabase } from './outbox-database.ts';
+import { lookAtStanding, type QueueLoss } from './standing.ts';
+import { dropEnded, endStates } from './upkeep.ts';
+
+export interface ReconcileOptions {
+  /** Only find out what would be done. Default false. */
+  readonly dryRun?: boolean;
+  /** Told after each step, with the number of jobs that were compared. */
+  readonly onProgress?: (compared: number) => void;
+}
+
+/** What was compared of one queue that is kept until the end. */
+export interface Reconciled {
+  readonly queue: string;
+  /** Jobs of which the outbox did not know that they had ended. */
+  readonly compared: number;
+  /** The broker has them, and they have not ended. */
+  readonly there: number;
+  /** They had ended: their rows are removed. */
+  readonly ended: number;
+  /** The broker knows nothing of them: they are enqueued again. */
+  readonly lost: number;
+}
+
+export interface Reconciliation {
+  readonly queues: readonly Reconciled[];
+  /** Jobs of other queues that are gone for good, since this was last asked. */
+  readonly lostElsewhere: readonly QueueLoss[];
+}
+
+export interface ReconcileParts {
+  readonly database: OutboxDatabase;
+  readonly broker: Broker;
+  readonly inspector: Inspector;
+  readonly kept: readonly string[];
+}
+
+const pageSize = 2_000;
+
+export async function reconcile(parts: ReconcileParts, { dryRun = false, onProgress }: ReconcileOptions): Promise<Reconciliation> {
+  const { database, broker, kept } = parts;
+  const { statements } = database;
+  await lookAtStanding(parts);
+  const tally = new Map(kept.map((queue) => [queue, { queue, compared: 0, there: 0, ended: 0, lost: 0 }]));
+  await dropEnded(parts);
+  let compared = 0;
+  for (let after = ''; ; ) {
+    const rows = await database.query<{ id: string; queue: string }>(statements.kept, [after, pageSize]);
+    const last = rows.at(-1);
+    if (last === undefined) break;
+    after = last.id;
+    const states = await broker.states(rows.map(({ id }) => id));
+    const counts = (queue: string) => {
+      const known = tally.get(queue) ?? { queue, compared: 0, there: 0, ended: 0, lost: 0 };
+      tally.set(queue, known);
+      return known;
+    };
+    const unknown: string[] = [];
+    const ended: string[] = [];
+    for (const [index, { id, queue }] of rows.entries()) {
+      const state = states[index];
+      counts(queue).compared += 1;
+      if (state === undefined) unknown.push(id);
+      else if (endStates.has(state)) {
+        ended.push(id);
+        counts(queue).ended += 1;
+      } else counts(queue).there += 1;
+    }
+    // One whose result is not kept is unknown from the moment it ends, and then it is told.
+    if (unknown.length > 0) await dropEnded(parts);
+    if (ended.length > 0 && !dryRun) await database.query(statements.ended, [ended]);
+    const put =
+      unknown.length === 0 ? [] : await database.query<{ queue: string }>(dryRun ? statements.stillKept : statements.again, [unknown]);
+    for (const { queue } of put) counts(queue).lost += 1;
+    // The others had just ended.
+    const queueOf = new Map(rows.map(({ id, queue }) => [id, queue]));
+    for (const id of unknown) counts(queueOf.get(id) as string).ended += 1;
+    for (const { queue } of put) counts(queue).ended -= 1;
+    compared += rows.length;
+    onProgress?.(compared);
+  }
+  const elsewhere = await database.query<{ queue: string; lost: string }>(statements.standing);
+  const lostElsewhere = elsewhere
+    .filter(({ queue, lost }) => Number(lost) > 0 && !kept.includes(queue))
+    .map(({ queue, lost }) => ({ queue, atMost: Number(lost) }));
+  if (!dryRun) await database.query(statements.told);
+  return { queues: [...tally.values()], lostElsewhere };
+}
