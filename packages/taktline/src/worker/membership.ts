@@ -217,6 +217,8 @@ export class Membership {
     this.#options.pool.abort('lease-lost');
     this.#options.pool.handBack();
     await this.#end();
+    // A broker that has lost its data does not know this worker, and may have given it jobs since: others get them now.
+    await this.#options.broker.leave(this.#id).catch(() => undefined);
   }
 
   /** Waits for the end of what runs; hurry cuts it short. */

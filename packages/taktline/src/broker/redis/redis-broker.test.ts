@@ -223,7 +223,7 @@ describeOnRedis('the Redis broker', (url) => {
     await broker.enqueue(jobs(3));
     await gone.take({ limit: 2 });
     const { connection, keys } = broker;
-    // As after a failover that has lost its entry, ten minutes later.
+    // As after a failover that has lost its entry, a minute later.
     for (const key of keys.workers) await connection.command(key, ['UNLINK', key]);
     const holders = `${keys.queue('usual')}:holders`;
     await connection.command(holders, ['ZADD', holders, '1', gone.id]);

@@ -1,6 +1,6 @@
 -- A bounded step of upkeep. KEYS: queues; each time from another one on, as those at the end may not have their turn.
 -- ARGV: life of dead letters in ms, ended jobs kept at most in each, dead letters kept at most.
--- Reply: {1 when there may be more to do, workers that hold claims and have made none for ten minutes...}.
+-- Reply: {1 when there may be more to do, workers that hold claims and have made none for a minute...}.
 local now, budget = clock(), 2000
 -- What ended is read to be counted.
 local bytes = MOST_BYTES
@@ -65,7 +65,7 @@ local function tidy(base)
     end
   end
   for _, id in ipairs(due(':resent', now)) do redis.call('ZREM', base .. ':resent', id) end
-  for _, worker in ipairs(redis.call('ZRANGE', base .. ':holders', '-inf', int(now - 600000), 'BYSCORE', 'LIMIT', 0, 100)) do
+  for _, worker in ipairs(redis.call('ZRANGE', base .. ':holders', '-inf', int(now - 60000), 'BYSCORE', 'LIMIT', 0, 100)) do
     if redis.call('EXISTS', base .. ':held:' .. worker) == 1 then
       holders[#holders + 1] = worker
     else
