@@ -152,8 +152,9 @@ export class Client {
         send: async (calls) => handlesOf(calls, await enqueue(calls)),
         mostItems: batchItems,
         mostBytes: batchBytes,
-        // A connection does one thing after the other.
+        // A connection does one thing after the other, and who has a transaction open should not wait for a turn of the loop.
         atOnce: 1,
+        gather: (flush) => process.nextTick(flush),
       });
       this.#senders.set(transaction, sender);
     }

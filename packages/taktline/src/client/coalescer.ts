@@ -11,6 +11,8 @@ export interface CoalescerOptions<Item, Reply> {
   readonly mostBytes: number;
   /** Batches that may be under way at once. Default 2. */
   readonly atOnce?: number;
+  /** What lets the calls of a turn come together: runs what it is given later. Default: after the promises of this turn. */
+  readonly gather?: (flush: () => void) => void;
 }
 
 /**
@@ -42,6 +44,7 @@ const halvedFrom = 32;
 export class Coalescer<Item, Reply> {
   readonly #options: CoalescerOptions<Item, Reply>;
   readonly #atOnce: number;
+  readonly #gather: (flush: () => void) => void;
   #waiting: Waiting<Item, Reply>[] = [];
   #scheduled = false;
   #underWay = 0;
@@ -50,6 +53,7 @@ export class Coalescer<Item, Reply> {
   constructor(options: CoalescerOptions<Item, Reply>) {
     this.#options = options;
     this.#atOnce = options.atOnce ?? defaultAtOnce;
+    this.#gather = options.gather ?? setImmediate;
   }
 
   /** @param bytes about how large the item is on the wire */
@@ -57,7 +61,7 @@ export class Coalescer<Item, Reply> {
     return new Promise((resolve, reject) => {
       this.#waiting.push(new Waiting(item, bytes, resolve, reject));
       // After the promises of this turn, before timers: one awaited call pays microseconds for it.
-      this.#flushBy((flush) => setImmediate(flush));
+      this.#flushBy(this.#gather);
     });
   }
 

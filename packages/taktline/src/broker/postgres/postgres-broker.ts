@@ -89,7 +89,10 @@ export class PostgresBroker implements Broker {
     this.statements = statements(options.namespace);
     this.queues = new QueueTable(this.connection, this.statements);
     this.#commits = new CommitWatch({
-      over: async (xids) => (await this.connection.query<{ xid: string }>(this.statements.settled, [xids])).map(({ xid }) => xid),
+      look: async (xids) => {
+        const [row] = await this.connection.query<{ over: readonly string[]; idle: boolean }>(this.statements.settled, [xids]);
+        return { over: row?.over ?? [], idle: row?.idle === true };
+      },
       wake: () => this.wakeIdle(),
     });
   }
@@ -126,14 +129,14 @@ export class PostgresBroker implements Broker {
 
   async enqueueIn(run: RunStatement, jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
     this.#origin ??= await this.origin();
-    const [row] = await run<EnqueueRow & { readonly xid: string }>(this.statements.enqueueIn.text, [
+    const [row] = await run<Pick<EnqueueRow, 'replies'> & { readonly xid: string }>(this.statements.enqueueIn.text, [
       this.#origin,
       ...(await this.#packed(jobs)),
     ]).catch((error: unknown) => {
       throw refusedIn(error);
     });
     // NOTIFY would take a lock of the whole server in the caller's commit.
-    if (row?.idle === true) this.#commits.wakeAfter(row.xid);
+    if (row !== undefined) this.#commits.wakeAfter(row.xid);
     return repliesOf(row, jobs);
   }
 
@@ -456,7 +459,7 @@ type EnqueueRow = Record<string, unknown> & { readonly replies: readonly number[
 
 const replies: readonly EnqueueReply[] = ['created', 'duplicate', 'conflict'];
 
-function repliesOf(row: EnqueueRow | undefined, jobs: readonly NewJob[]): readonly EnqueueReply[] {
+function repliesOf(row: Pick<EnqueueRow, 'replies'> | undefined, jobs: readonly NewJob[]): readonly EnqueueReply[] {
   return row?.replies?.map((reply) => replies[reply] as EnqueueReply) ?? jobs.map(() => 'created');
 }
 

@@ -22,7 +22,11 @@ export function statements(namespace: string) {
     queues: make('queues', `select id, name, priority, kept from ${s}.queues`),
     enqueue: make('enqueue', `select * from ${s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, false)`),
     enqueueIn: make('enqueue_in', `call ${s}.enqueue_in($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`),
-    settled: make('settled', `select x as xid from unnest($1::text[]) x where pg_xact_status(x::xid8) is distinct from 'in progress'`),
+    settled: make(
+      'settled',
+      `select array(select x from unnest($1::text[]) x where pg_xact_status(x::xid8) is distinct from 'in progress') as over,
+         exists (select from ${s}.workers w where w.idle and w.expires_at > ${s}.now_ms()) as idle`,
+    ),
     database: make(
       'database',
       `select d.oid || ':' || extract(epoch from pg_postmaster_start_time()) as id from pg_database d where d.datname = current_database()`,

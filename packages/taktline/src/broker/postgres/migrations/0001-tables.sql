@@ -30,6 +30,11 @@ as $$
     else id end
 $$;
 
+-- Whether a pack's last id is where it is looked for. Not in SQL: Postgres would prepare the whole expression for each statement
+-- that inserts, of a single job too.
+create function in_window(last_id text, id text) returns boolean language plpgsql immutable parallel safe
+as $$ begin return last_id <= window_end(id) collate "C"; end $$;
+
 -- The order of arrival, the lowest 56 bits of a rank. Each row takes 128 of them: the jobs of a pack rank one after another.
 create sequence arrivals as bigint increment 128 maxvalue 72057594037927800;
 
@@ -44,7 +49,7 @@ create table ready (
   ready_at bigint,
   expires_at bigint,
   id text collate "C" not null,
-  last_id text collate "C" check (last_id is null or last_id <= window_end(id)),
+  last_id text collate "C" check (last_id is null or in_window(last_id, id)),
   ids text,
   envelopes text not null,
   past text,
@@ -121,7 +126,7 @@ create table ended (
   finished_at bigint not null,
   expires_at bigint not null,
   id text collate "C" primary key,
-  last_id text collate "C" check (last_id is null or last_id <= window_end(id)),
+  last_id text collate "C" check (last_id is null or in_window(last_id, id)),
   ids text,
   enqueued text,
   results text,
