@@ -7,6 +7,7 @@ const folder = new URL('../examples/', import.meta.url);
 const printed: Record<string, readonly unknown[]> = {
   'quickstart.ts': ['example.com'],
   'outcomes.ts': [{ shipped: 1, executions: 2 }, 'JOB_CANCELLED', 'JOB_FAILED', ['the order has no address']],
+  'with-a-transaction.ts': ['there is no such order', { credits: 1, attempt: 2 }],
   'one-job-for-each-id.ts': [true, 'ID_CONFLICT', { charged: 10_000 }],
 };
 
@@ -19,6 +20,7 @@ beforeEach(async () => {
   const url = new URL(space.url);
   url.pathname = `/${space.name}`;
   vi.stubEnv('BROKER_URL', url.href);
+  vi.stubEnv('DATABASE_URL', url.href);
   vi.stubEnv('TAKTLINE_LOG_LEVEL', 'silent');
 });
 
