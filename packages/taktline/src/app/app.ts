@@ -4,7 +4,7 @@
  */
 import { Beat } from '../beat/beat.ts';
 import type { CancelReply, QueueDeclaration } from '../broker/broker.ts';
-import { checkBrokerUrl, type OpenedBroker, openBroker } from '../broker/open-broker.ts';
+import { checkBrokerUrl, describeUrl, type OpenedBroker, openBroker } from '../broker/open-broker.ts';
 import { Client, type EnqueueInOptions, type EnqueueManyOptions, type EnqueueOneOptions, requireEffectKey } from '../client/client.ts';
 import type { JobHandle } from '../client/handle.ts';
 import { Effects } from '../outbox/effects.ts';
@@ -107,7 +107,13 @@ export class App {
     const inspector = async () => (await this.#open()).inspector;
     this.#catalogue = new Catalogue(inspector, this.#tasks);
     this.inspector = new Inspection(inspector, this.#catalogue);
-    this.outbox = new Outbox({ database: () => this.#outboxDatabase(), broker, inspector, kept: this.#kept });
+    this.outbox = new Outbox({
+      where: () => `${describeUrl(this.#outboxUrl())}, schema ${settings.outbox.schema}`,
+      database: () => this.#outboxDatabase(),
+      broker,
+      inspector,
+      kept: this.#kept,
+    });
     this.control = new RemoteControl(inspector);
     this.schedules = new Schedules({
       timetable: async () => (await this.#open()).timetable,
@@ -290,11 +296,14 @@ export class App {
     return this.#settings.queues.filter((queue) => queue.keepUntilEnd === true).map((queue) => queue.name);
   }
 
+  #outboxUrl(): string {
+    const { databaseUrl } = this.#settings.outbox;
+    if (databaseUrl !== undefined) return databaseUrl;
+    throw new TaktlineError('INVALID_OPTION', 'the outbox has no database: set DATABASE_URL, or createApp({ outbox: { databaseUrl } })');
+  }
+
   #outboxDatabase(): OutboxDatabase {
-    const { databaseUrl: url, schema } = this.#settings.outbox;
-    if (url === undefined)
-      throw new TaktlineError('INVALID_OPTION', 'the outbox has no database: set DATABASE_URL, or createApp({ outbox: { databaseUrl } })');
-    this.#database ??= new OutboxDatabase({ url, schema });
+    this.#database ??= new OutboxDatabase({ url: this.#outboxUrl(), schema: this.#settings.outbox.schema });
     return this.#database;
   }
 

@@ -9,7 +9,7 @@ export const exitCodeHelp = [
   [0, 'done'],
   [1, 'what was asked for failed: the job failed, the doctor found something, jobs could not be moved, the question was answered with no'],
   [2, 'the command is wrong: an option, a command, the app, an input, the name of a task or queue'],
-  [3, 'the broker is not available'],
+  [3, 'the broker, or the outbox, is not available'],
   [4, 'there is nothing with that id'],
   [5, 'it did not happen in time'],
   [130, 'interrupted by Ctrl-C (143 by SIGTERM); a worker that has drained exits with 0'],

@@ -14,6 +14,7 @@ import { CliError, errorCode, exitCodeHelp, exitCodeOf, exitCodes } from './exit
 import { addHistory } from './history.ts';
 import { addInspect } from './inspect.ts';
 import { addMigrate } from './migrate.ts';
+import { addOutbox } from './outbox.ts';
 import { ignoreClosedPipes, note } from './output.ts';
 import { addPurge } from './purge.ts';
 import { addResult } from './result.ts';
@@ -51,6 +52,7 @@ for (const add of [
   addEvents,
   addHistory,
   addSchedule,
+  addOutbox,
   addStatus,
   addDlq,
   addPurge,

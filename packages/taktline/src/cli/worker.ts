@@ -34,6 +34,7 @@ interface Options extends HealthOptions {
   readonly grace: number;
   readonly supervise: boolean;
   readonly beat?: boolean;
+  readonly relay?: boolean;
 }
 
 /** Set in the process that a supervisor has started. */
@@ -59,6 +60,7 @@ export function addWorker(program: Command): void {
     .option('-l, --loglevel <level>', `${logLevels.join(', ')} (default: TAKTLINE_LOG_LEVEL, or info)`)
     .option('--grace <duration>', 'how long a stopping worker waits for what runs (default: 25s)', parseDuration, defaults.shutdownGraceMs)
     .option('-B, --beat', 'enqueue what is due by the schedules too, as taktline beat does')
+    .option('--relay', 'move jobs of the outbox to the broker too, as taktline outbox relay does')
     .option('--no-supervise', 'do not replace the worker when it dies: something else does');
   withHealth(worker).action(async (options: Options, command: Command) => {
     if (options.loglevel !== undefined) setLogLevel(options.loglevel);
@@ -77,13 +79,15 @@ async function work(app: App, module: string, options: Options, ownSignals: () =
   const asked = new Stop();
   const worker = app.worker(workerOptions(options, module, asked));
   const beat = options.beat === true ? app.beat() : undefined;
+  const relay = options.relay === true ? app.relay() : undefined;
   await worker.start();
-  await beat?.start();
+  await Promise.all([beat?.start(), relay?.start()]);
   ownSignals();
   process.stderr.write(`${await banner(app, worker, options)}\n`);
   const look = (): Readonly<Record<string, Health>> => ({
     worker: worker.health(),
     ...(beat === undefined ? {} : { beat: beat.health() }),
+    ...(relay === undefined ? {} : { relay: relay.health() }),
   });
   if (supervised()) {
     process.on('message', (message: ToWorker) => {

@@ -38,18 +38,20 @@ export class Effects implements MakesOnce {
       attempt.abort(stale);
       throw stale;
     }
-    if (row?.state === 'there') return JSON.parse(row.outcome ?? 'null') as Value;
+    if (row?.state === 'there') return outcomeOf(row.outcome, key) as Value;
+    let outcome: string;
     try {
       const value = await effect();
-      goesOn(attempt);
-      const outcome = value === undefined ? 'null' : toJson(value, `the outcome of effect ${JSON.stringify(key)}`);
+      outcome = value === undefined ? 'null' : toJson(value, `the outcome of effect ${JSON.stringify(key)}`);
       await run(this.#statements.stored.text, [attempt.task, key, outcome]);
-      return JSON.parse(outcome) as Value;
     } catch (error) {
       // For those who catch it and commit: what has failed was not made. Where the transaction has failed, so does this.
       await run(this.#statements.unmade.text, [attempt.task, key]).catch(() => undefined);
       throw error;
     }
+    // Not before it is stored: whoever catches it and commits has made it.
+    goesOn(attempt);
+    return JSON.parse(outcome) as Value;
   }
 
   #runIn(transaction: Transaction): RunStatement {
@@ -59,6 +61,13 @@ export class Effects implements MakesOnce {
         throw outboxError(error, this.#schema);
       });
   }
+}
+
+/** @throws TaktlineError `OUTBOX_TRANSACTION` for one that was begun and has none: nobody knows whether it was made */
+function outcomeOf(stored: string | null, key: string): unknown {
+  if (stored !== null) return JSON.parse(stored);
+  const why = 'is being made in this transaction, or its transaction was ended before it was made';
+  throw new TaktlineError('OUTBOX_TRANSACTION', `ctx.once(): effect ${JSON.stringify(key)} ${why}: wait for the promise that once() gives`);
 }
 
 /** @throws the reason for which the attempt should stop */

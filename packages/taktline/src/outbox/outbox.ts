@@ -14,6 +14,8 @@ export interface OutboxLag {
 }
 
 export interface OutboxParts {
+  /** The database and the schema, without user and password. @throws as `database` does */
+  readonly where: () => string;
   /** @throws TaktlineError `INVALID_OPTION` when it is not known where the database is */
   readonly database: () => OutboxDatabase;
   readonly broker: () => Promise<Broker>;
@@ -27,6 +29,11 @@ export class Outbox {
   /** @internal */
   constructor(parts: OutboxParts) {
     this.#parts = parts;
+  }
+
+  /** Where it is, for people: without user and password. @throws TaktlineError `INVALID_OPTION` when it is not known */
+  where(): string {
+    return this.#parts.where();
   }
 
   /** @throws TaktlineError `OUTBOX_SCHEMA` when the app has no outbox, `OUTBOX_UNAVAILABLE`, `INVALID_OPTION` */

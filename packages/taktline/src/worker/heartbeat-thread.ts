@@ -9,7 +9,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { HeartbeatLink, HeartbeatSpec } from '../broker/broker.ts';
 import { messageOf } from '../support/message-of.ts';
 import { blockedStack } from './blocked-stack.ts';
-import type { HeartbeatData, HeartbeatMessage } from './heartbeat.ts';
+import type { HeartbeatData, HeartbeatMessage, HeartbeatOrder } from './heartbeat.ts';
 
 const { spec, leaseMs, turns } = workerData as HeartbeatData;
 const [lastTurn, deadline] = [0, 1];
@@ -26,13 +26,14 @@ let reported = 0;
 
 const say = (message: HeartbeatMessage): void => parentPort?.postMessage(message);
 
-parentPort?.once('message', () => stopping.abort());
+parentPort?.on('message', (message: HeartbeatOrder) => (message === 'end' ? parentPort?.close() : stopping.abort()));
+let reporting: Promise<void> | undefined;
 const guard = setInterval(() => {
   const now = Date.now();
   const turned = shared[lastTurn] as number;
   if (now - turned >= reportMs && reported !== turned && shared[deadline] !== 0) {
     reported = turned;
-    void report(now - turned);
+    reporting = report(now - turned);
   }
   const limit = shared[deadline] as number;
   if (limit === 0 || now < limit + silenceMs || now - turned < silenceMs) return;
@@ -75,4 +76,7 @@ while (!stopping.signal.aborted) {
 }
 clearInterval(guard);
 await link.close();
-parentPort?.close();
+// Node.js aborts the process when the main thread answers the inspector of a thread that is just ending. It has answered when it
+// lets this one end.
+await reporting;
+say({ kind: 'over' });

@@ -24,7 +24,12 @@ export interface HeartbeatData {
 export type HeartbeatMessage =
   | { readonly kind: 'lost' }
   | { readonly kind: 'failed'; readonly message: string }
-  | { readonly kind: 'renewed' };
+  | { readonly kind: 'renewed' }
+  /** It has nothing more to do, and ends when it is let. */
+  | { readonly kind: 'over' };
+
+/** What the thread is told. */
+export type HeartbeatOrder = 'stop' | 'end';
 
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
@@ -46,6 +51,7 @@ export class Heartbeat {
     thread.unref();
     thread.on('message', (message: HeartbeatMessage) => {
       if (message.kind === 'lost') this.#options.lost();
+      else if (message.kind === 'over') thread.postMessage('end' satisfies HeartbeatOrder);
       else if (message.kind === 'failed')
         this.#options.logger.warn('the lease could not be renewed; trying again', { error: message.message });
     });
@@ -68,7 +74,7 @@ export class Heartbeat {
     const thread = this.#thread;
     if (thread === undefined) return;
     const exited = new Promise<void>((resolve) => thread.once('exit', () => resolve()));
-    thread.postMessage('stop');
+    thread.postMessage('stop' satisfies HeartbeatOrder);
     const timer = setTimeout(() => void thread.terminate(), 2_000);
     await exited;
     clearTimeout(timer);
