@@ -135,8 +135,9 @@ export class Client {
 
   async #enqueueIn<Result>(task: TaskDefinition, input: unknown, options: EnqueueInOptions): Promise<JobHandle<Result>> {
     const { transaction, key, id, dedupeFor, ...shared } = options;
-    const prepared = this.#prepare(task, shared);
-    const json = await this.#check(task, input, prepared);
+    const prepared = Object.keys(shared).length === 0 ? this.#preparedPlain(task) : this.#prepare(task, shared);
+    const checked = this.#check(task, input, prepared);
+    const json = typeof checked === 'string' ? checked : await checked;
     const job = encode(task, json, prepared, id === undefined ? undefined : checkIdIn(id), dedupeFor);
     const parts = this.#partsFor(task, true);
     return this.#senderIn(transaction).add(new Call(job, parts, checkKey(key)), job.envelope.length) as Promise<JobHandle<Result>>;

@@ -1,4 +1,5 @@
 /** What the conformance suite cannot see of the Postgres broker: where its claims look, and what it keeps of a connection. */
+import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type TestNamespace, testNamespace } from '../../../test/support/namespace.ts';
 import type { ClaimedJob, ClaimRequest } from '../broker.ts';
@@ -76,5 +77,51 @@ describe('a connection', () => {
       code: 'INVALID_INPUT',
     });
     expect(await pid()).toBe(before);
+  });
+});
+
+describe('an enqueue in a transaction of a caller', () => {
+  let client: pg.Client;
+  beforeEach(async () => {
+    client = new pg.Client(space.url);
+    await client.connect();
+  });
+  afterEach(() => client.end());
+
+  const run = async <Row>(text: string, values: readonly unknown[]) => (await client.query(text, [...values])).rows as Row[];
+  const one = (id: string, envelope = '{}') => ({ id, queue: 'first', priority: 5, envelope });
+
+  it.each([
+    ['one job', [one('a')]],
+    ['jobs that come together', [one('a'), one('b')]],
+    ['a job for later', [{ ...one('a'), countdownMs: 60_000 }]],
+  ])('of %s takes a transaction, and one in its own database', async (_, jobs) => {
+    const refused = async (message: string) =>
+      expect(broker.enqueueIn(run, jobs)).rejects.toMatchObject({
+        code: 'OUTBOX_TRANSACTION',
+        message: expect.stringContaining(message) as string,
+      });
+    await refused('no transaction is open');
+    await client.query('begin');
+    expect(await broker.enqueueIn(run, jobs)).toEqual(jobs.map(() => 'created'));
+    await client.query('rollback');
+    await space.query('update $ns.origin set id = gen_random_uuid()');
+    await client.query('begin');
+    await refused('in another database');
+    await client.query('rollback');
+    expect(await space.query('select id from $ns.ready union all select id from $ns.scheduled')).toEqual([]);
+  });
+
+  it.each([
+    ['id', [one('a\u001eb')]],
+    ['id', [one('a\u001db')]],
+    ['id of several', [one('a'), one('b\u001ec')]],
+    ['envelope', [one('a', '{}\u001e{}')]],
+    ['envelope', [one('a', '{}\u001d{}')]],
+    ['empty envelope', [one('a', '')]],
+  ])('refuses a separator in an %s', async (_, jobs) => {
+    await client.query('begin');
+    await expect(broker.enqueueIn(run, jobs)).rejects.toMatchObject({ code: '22023' });
+    await client.query('rollback');
   });
 });

@@ -129,15 +129,23 @@ export class PostgresBroker implements Broker {
 
   async enqueueIn(run: RunStatement, jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
     this.#origin ??= await this.origin();
-    const [row] = await run<Pick<EnqueueRow, 'replies'> & { readonly xid: string }>(this.statements.enqueueIn.text, [
-      this.#origin,
-      ...(await this.#packed(jobs)),
-    ]).catch((error: unknown) => {
+    const [row] = await run<{ readonly xid: string; readonly replies?: readonly number[] | null }>(
+      ...(await this.#statementIn(jobs)),
+    ).catch((error: unknown) => {
       throw refusedIn(error);
     });
     // NOTIFY would take a lock of the whole server in the caller's commit.
     if (row !== undefined) this.#commits.wakeAfter(row.xid);
     return repliesOf(row, jobs);
+  }
+
+  async #statementIn(jobs: readonly NewJob[]): Promise<readonly [text: string, values: readonly unknown[]]> {
+    const [job] = jobs;
+    const alone = jobs.length === 1 && job !== undefined && job.unique === undefined;
+    if (!alone || dueOf(job) !== undefined || expiryOf(job) !== undefined)
+      return [this.statements.enqueueIn.text, [this.#origin, ...(await this.#packed(jobs))]];
+    const [queue] = await this.queues.numbers([job.queue]);
+    return [this.statements.enqueueOneIn.text, [this.#origin, job.id, job.envelope, queue, job.priority]];
   }
 
   async isDatabaseOf(run: RunStatement): Promise<boolean> {
@@ -459,7 +467,7 @@ type EnqueueRow = Record<string, unknown> & { readonly replies: readonly number[
 
 const replies: readonly EnqueueReply[] = ['created', 'duplicate', 'conflict'];
 
-function repliesOf(row: Pick<EnqueueRow, 'replies'> | undefined, jobs: readonly NewJob[]): readonly EnqueueReply[] {
+function repliesOf(row: Partial<Pick<EnqueueRow, 'replies'>> | undefined, jobs: readonly NewJob[]): readonly EnqueueReply[] {
   return row?.replies?.map((reply) => replies[reply] as EnqueueReply) ?? jobs.map(() => 'created');
 }
 

@@ -22,6 +22,7 @@ export function statements(namespace: string) {
     queues: make('queues', `select id, name, priority, kept from ${s}.queues`),
     enqueue: make('enqueue', `select * from ${s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, false)`),
     enqueueIn: make('enqueue_in', `call ${s}.enqueue_in($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`),
+    enqueueOneIn: make('enqueue_one_in', `call ${s}.enqueue_one_in($1, $2, $3, $4, $5)`),
     settled: make(
       'settled',
       `select array(select x from unnest($1::text[]) x where pg_xact_status(x::xid8) is distinct from 'in progress') as over,

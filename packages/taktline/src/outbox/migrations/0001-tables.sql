@@ -93,7 +93,9 @@ begin
     commit;
   exception when invalid_transaction_termination then v_said := sqlerrm;
   end;
-  if v_said <> %1$I.refusal_inside() then raise no_active_sql_transaction using message = 'no transaction is open'; end if;
+  if v_said <> 'invalid transaction termination' and v_said <> %1$I.refusal_inside() then
+    raise no_active_sql_transaction using message = 'no transaction is open';
+  end if;
 end $$
 $make$, current_schema()); end $do$;
 

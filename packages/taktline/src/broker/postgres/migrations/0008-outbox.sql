@@ -29,20 +29,11 @@ $$;
 create function refusal_inside() returns text language plpgsql
 as $$ begin commit; return null; exception when invalid_transaction_termination then return sqlerrm; end $$;
 
--- enqueue() as a part of a caller's transaction. xid: when that has ended, sleeping workers are to be woken. Procedures with a
--- search_path of their own could not tell whether a transaction is open. What most transactions enqueue is one record, under an id
--- that was made for it: that is done here, with as little as it takes.
+-- Procedures with a search_path of their own could not tell.
 do $do$ begin execute format($make$
-create procedure enqueue_in(
-  p_origin text,
-  p_ids text, p_envelopes text, p_sizes smallint[], p_firsts text, p_lasts text, p_queues smallint[], p_priorities smallint[],
-  p_due bigint[], p_expires bigint[], p_prints text, p_keep bigint[],
-  inout replies smallint[] default null, inout xid text default null
-) language plpgsql
+create procedure require_transaction(p_origin text) language plpgsql
 as $$
-declare
-  v_now constant bigint := %1$I.now_ms();
-  v_said text;
+declare v_said text;
 begin
   begin
     commit;
@@ -51,25 +42,43 @@ begin
   if v_said <> 'invalid transaction termination' and v_said <> %1$I.refusal_inside() then
     raise no_active_sql_transaction using message = 'no transaction is open';
   end if;
-  xid := pg_current_xact_id()::text;
-  if cardinality(p_sizes) = 1 and p_due is null and p_prints is null then
-    if cardinality(string_to_array(p_ids, E'\x1e')) is distinct from p_sizes[1]
-        or cardinality(string_to_array(p_envelopes, E'\x1e')) is distinct from p_sizes[1] or strpos(p_ids || p_envelopes, E'\x1d') > 0 then
-      raise invalid_parameter_value using message = 'an id or an envelope is empty or holds a separator';
-    end if;
-    insert into %1$I.ready (queue, size, rank, enqueued_at, expires_at, id, last_id, ids, envelopes)
-    select p_queues[1], p_sizes[1], ((10 - p_priorities[1])::bigint << 56) | nextval('%1$I.arrivals'), v_now, %1$I.moment(p_expires[1], v_now),
-      p_firsts, nullif(p_lasts, ''), case when p_sizes[1] > 1 then p_ids end, p_envelopes
-    from %1$I.origin o where o.id || ':' || o.tableoid = p_origin;
-  else
-    select e.replies into replies
-    from %1$I.origin o, %1$I.enqueue(p_ids, p_envelopes, p_sizes, p_firsts, p_lasts, p_queues, p_priorities, p_due, p_expires, p_prints, p_keep,
-      null, null, true) e
-    where o.id || ':' || o.tableoid = p_origin;
-  end if;
-  if not found then
+  if not exists (select from %1$I.origin o where o.id || ':' || o.tableoid = p_origin) then
     raise object_not_in_prerequisite_state using message = 'the transaction is in another database than the broker';
   end if;
+end $$
+$make$, current_schema()); end $do$;
+
+-- enqueue() as a part of a caller's transaction. xid: when that has ended, sleeping workers are to be woken.
+do $do$ begin execute format($make$
+create procedure enqueue_in(
+  p_origin text,
+  p_ids text, p_envelopes text, p_sizes smallint[], p_firsts text, p_lasts text, p_queues smallint[], p_priorities smallint[],
+  p_due bigint[], p_expires bigint[], p_prints text, p_keep bigint[],
+  inout xid text default null, inout replies smallint[] default null
+) language plpgsql
+as $$
+begin
+  call %1$I.require_transaction(p_origin);
+  xid := pg_current_xact_id()::text;
+  select e.replies into replies
+  from %1$I.enqueue(p_ids, p_envelopes, p_sizes, p_firsts, p_lasts, p_queues, p_priorities, p_due, p_expires, p_prints, p_keep,
+    null, null, true) e;
+end $$
+$make$, current_schema()); end $do$;
+
+-- The same for one job that may run now, under an id that was made for it, which is what most transactions enqueue.
+do $do$ begin execute format($make$
+create procedure enqueue_one_in(p_origin text, p_id text, p_envelope text, p_queue smallint, p_priority smallint, inout xid text default null)
+language plpgsql
+as $$
+begin
+  call %1$I.require_transaction(p_origin);
+  if p_id = '' or p_envelope = '' or p_queue is null or translate(p_id || p_envelope, E'\x1d\x1e', '') <> p_id || p_envelope then
+    raise invalid_parameter_value using message = 'an id or an envelope is empty or holds a separator';
+  end if;
+  xid := pg_current_xact_id()::text;
+  insert into %1$I.ready (queue, rank, enqueued_at, id, envelopes)
+  values (p_queue, ((10 - p_priority)::bigint << 56) | nextval('%1$I.arrivals'), %1$I.now_ms(), p_id, p_envelope);
 end $$
 $make$, current_schema()); end $do$;
 
