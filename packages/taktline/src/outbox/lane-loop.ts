@@ -46,8 +46,8 @@ const leaseMs = 10_000;
 const floorMs = 1_000;
 const firstBackoffMs = 100;
 const slowestBackoffMs = 5_000;
-/** It would be refused again at once. */
-const refusals: ReadonlySet<string> = new Set(['UNKNOWN_QUEUE', 'INVALID_INPUT', 'INVALID_OPTION', 'PAYLOAD_TOO_LARGE']);
+/** It would be refused again at once. A conflict: the broker has a job of it, which a database has that was put back. */
+const refusals: ReadonlySet<string> = new Set(['UNKNOWN_QUEUE', 'INVALID_INPUT', 'INVALID_OPTION', 'PAYLOAD_TOO_LARGE', 'ID_CONFLICT']);
 
 export class LaneLoop {
   readonly #options: LaneLoopOptions;
@@ -94,8 +94,9 @@ export class LaneLoop {
         before = undefined;
         if (batch === undefined) {
           this.#turned();
+          // Not AbortSignal.any(): each leaves something behind in a signal that lives as long as the relay.
           this.#wake = new AbortController();
-          await this.#sleep(this.#options.idleMs, AbortSignal.any([this.#wake.signal, this.#stopped.signal]));
+          if (!this.#stopped.signal.aborted) await this.#sleep(this.#options.idleMs, this.#wake.signal);
           continue;
         }
         if (batch.jobs.length >= batchJobs) this.#options.full();

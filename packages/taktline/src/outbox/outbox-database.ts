@@ -33,7 +33,7 @@ export class OutboxDatabase {
     try {
       return await this.#connection.query<Row>(statement, values);
     } catch (error) {
-      if (!(error instanceof TaktlineError)) throw error;
+      if (!(error instanceof TaktlineError) || error.cause === undefined) throw error;
       const translated = outboxError(error.cause, this.#schema);
       if (translated instanceof TaktlineError) throw translated;
       throw new TaktlineError(ours[error.code] ?? error.code, `the database of the outbox: ${error.message}`, { cause: error.cause });

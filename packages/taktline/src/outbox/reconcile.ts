@@ -44,11 +44,16 @@ export interface ReconcileParts {
 const pageSize = 2_000;
 
 export async function reconcile(parts: ReconcileParts, { dryRun = false, onProgress }: ReconcileOptions): Promise<Reconciliation> {
-  const { database, broker, kept } = parts;
+  const { database, broker, inspector } = parts;
   const { statements } = database;
   await lookAtStanding(parts);
+  // Also queues that this app does not declare so: another release of it has put their jobs there. Who had ended is to be known of all.
+  const rowsOf = (await database.query<{ queue: string }>(statements.keptQueues)).map(({ queue }) => queue);
+  const kept = [...new Set([...parts.kept, ...rowsOf])];
+  const there = (await inspector.queues()).map(({ name }) => name);
+  const told = { database, broker, kept: kept.filter((queue) => there.includes(queue)) };
   const tally = new Map(kept.map((queue) => [queue, { queue, compared: 0, there: 0, ended: 0, lost: 0 }]));
-  await dropEnded(parts);
+  await dropEnded(told);
   let compared = 0;
   for (let after = ''; ; ) {
     const rows = await database.query<{ id: string; queue: string }>(statements.kept, [after, pageSize]);
@@ -73,7 +78,7 @@ export async function reconcile(parts: ReconcileParts, { dryRun = false, onProgr
       } else counts(queue).there += 1;
     }
     // One whose result is not kept is unknown from the moment it ends, and then it is told.
-    if (unknown.length > 0) await dropEnded(parts);
+    if (unknown.length > 0) await dropEnded(told);
     if (ended.length > 0 && !dryRun) await database.query(statements.ended, [ended]);
     const put =
       unknown.length === 0 ? [] : await database.query<{ queue: string }>(dryRun ? statements.stillKept : statements.again, [unknown]);

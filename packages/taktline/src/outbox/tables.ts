@@ -71,21 +71,29 @@ export function outboxStatements(schema: string) {
     take: make('take', `select * from ${s}.take($1, $2, $3, $4, $5, $6, $7)`),
     origin: make('origin', `select id from ${s}.origin`),
     once: make('once', `call ${s}.once($1, $2, $3, $4, $5)`),
+    failTransaction: make('fail_transaction', `select ${s}.fail_transaction()`),
     stored: make('stored', `update ${s}.effects set outcome = $3 where task = $1 and key = $2`),
     unmade: make('unmade', `delete from ${s}.effects where task = $1 and key = $2`),
     /** How much waits, for how long, and how many are kept. */
     lag: make(
       'lag',
       `select (select count(*) from ${s}.waiting) + (select coalesce(sum(jobs), 0) from ${s}.lanes) as waiting,
-         (select ${s}.now_ms() - min(created) from ${s}.waiting) as oldest, (select count(*) from ${s}.kept) as kept`,
+         ${s}.now_ms() - least((select min(created) from ${s}.waiting), (select min(oldest) from ${s}.lanes where batch is not null)) as oldest,
+         (select count(*) from ${s}.kept) as kept`,
     ),
     ended: make('ended', `delete from ${s}.kept where id = any ($1)`),
+    /** Of these ids with these fingerprints. */
+    refused: make(
+      'refused',
+      `delete from ${s}.kept k using unnest($1::text[], $2::text[]) as r(id, print) where k.id = r.id and k.print = r.print`,
+    ),
     /** Jobs that were sent and are not known to have ended; those of batches that are under way left out. */
     kept: make(
       'kept',
       `with under_way as materialized (select b ->> 0 as id from ${s}.lanes l, json_array_elements(l.batch::json) b where l.batch is not null)
        select k.id, k.queue from ${s}.kept k where k.id > $1 and not exists (select 1 from under_way u where u.id = k.id) order by k.id limit $2`,
     ),
+    keptQueues: make('kept_queues', `select distinct queue from ${s}.kept`),
     /** Those of these that still have not ended. */
     stillKept: make('still_kept', `select queue from ${s}.kept where id = any ($1)`),
     /** They wait again. */

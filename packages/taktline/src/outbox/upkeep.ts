@@ -25,6 +25,7 @@ const lookShare = 50;
 const effectsMs = 60_000;
 /** As the statement for it. */
 const effectsAtOnce = 2_000;
+const doubtfulAtOnce = 1_000;
 
 /** Removes the rows of jobs that have ended, as many as are told. @returns how many were told */
 export async function dropEnded({ database, broker, kept }: Pick<UpkeepParts, 'database' | 'broker' | 'kept'>): Promise<number> {
@@ -40,8 +41,10 @@ export async function dropEnded({ database, broker, kept }: Pick<UpkeepParts, 'd
 
 export class Upkeep {
   readonly #parts: UpkeepParts;
-  /** Jobs of kept queues that were there before, by id: whether they have ended is not told again. */
+  /** Jobs of kept queues that were there before, by id: their end may have been told, or is not if they are of another queue. */
   readonly #doubtful = new Map<string, string>();
+  /** Jobs of kept queues that were not enqueued, each with its fingerprint. */
+  readonly #refused = new Map<string, string>();
   #origin = '';
   #lookAt = Number.NEGATIVE_INFINITY;
   #effectsAt = Number.NEGATIVE_INFINITY;
@@ -63,8 +66,11 @@ export class Upkeep {
     let conflicts = 0;
     for (const [index, { id, queue, unique }] of jobs.entries()) {
       if (replies[index] === 'created' || unique === undefined) continue;
-      if (replies[index] === 'conflict') conflicts += 1;
-      if (kept.includes(queue)) this.#doubtful.set(id, this.#origin);
+      const refused = replies[index] === 'conflict';
+      if (refused) conflicts += 1;
+      if (!kept.includes(queue)) continue;
+      if (refused) this.#refused.set(id, unique.fingerprint);
+      else this.#doubtful.set(id, this.#origin);
     }
     if (conflicts > 0)
       logger.warn('ids of jobs in the outbox name jobs with another task or input: those were not enqueued', { jobs: conflicts });
@@ -72,6 +78,7 @@ export class Upkeep {
 
   async run(): Promise<void> {
     const { database } = this.#parts;
+    await this.#dropRefused();
     await this.#sortOut();
     const [mine] = await database.query(database.statements.turn, [upkeepMs * 0.8]);
     if (mine === undefined) return;
@@ -95,11 +102,20 @@ export class Upkeep {
     });
   }
 
-  /** Rows of ids that name earlier jobs: those that have ended go. */
+  /** The rows of those that were refused go. Where an earlier job has a row under that id, it has another fingerprint. */
+  async #dropRefused(): Promise<void> {
+    if (this.#refused.size === 0) return;
+    const { database } = this.#parts;
+    const refused = [...this.#refused];
+    await database.query(database.statements.refused, [refused.map(([id]) => id), refused.map(([, fingerprint]) => fingerprint)]);
+    for (const [id, fingerprint] of refused) if (this.#refused.get(id) === fingerprint) this.#refused.delete(id);
+  }
+
+  /** Rows of ids that name earlier jobs: those that have ended go. Of those that have not it is asked again. */
   async #sortOut(): Promise<void> {
     if (this.#doubtful.size === 0) return;
     const { broker, database } = this.#parts;
-    const doubtful = [...this.#doubtful];
+    const doubtful = [...this.#doubtful].slice(0, doubtfulAtOnce);
     const states = await broker.states(doubtful.map(([id]) => id));
     this.#origin = await broker.origin();
     const ended = doubtful.flatMap(([id, origin], index) => {
@@ -108,7 +124,12 @@ export class Upkeep {
       return state === undefined ? (origin === this.#origin ? [id] : []) : endStates.has(state) ? [id] : [];
     });
     await database.query(database.statements.ended, [ended]);
-    for (const [id] of doubtful) this.#doubtful.delete(id);
+    for (const [index, [id, origin]] of doubtful.entries()) {
+      this.#doubtful.delete(id);
+      const state = states[index];
+      // Behind the others.
+      if (state !== undefined && !endStates.has(state)) this.#doubtful.set(id, origin);
+    }
   }
 
   async #forgetEffects(): Promise<void> {

@@ -336,7 +336,7 @@ describe('which attempt makes an effect', () => {
     expect(await lines()).toEqual([]);
   });
 
-  it('one that is told to stop makes none; told so in its effect, it has made it if it commits all the same', async () => {
+  it('one that is told to stop makes none; its transaction commits nothing, whoever tries', async () => {
     const stopped = maker(100);
     stopped.attempt.abort(new Error('stop'));
     await expect(once(stopped, 'a')).rejects.toThrow('stop');
@@ -355,9 +355,20 @@ describe('which attempt makes an effect', () => {
         return line(client, 1);
       };
       await expect(new Effects(database.schema).once(stubborn, client, 'a', effect)).rejects.toThrow('stop');
+      // It commits.
     });
-    expect(await once(maker(200), 'a')).toBe(1);
-    expect(await lines()).toEqual([1]);
+    expect([await lines(), await stored()]).toEqual([[], []]);
+    expect(await once(maker(200), 'a')).toBe(200);
+    expect(await lines()).toEqual([200]);
+    const zombie = maker(100);
+    await database.transaction(async (client) => {
+      await line(client, 1);
+      await expect(new Effects(database.schema).once(zombie, client, 'b', () => line(client, 2))).rejects.toMatchObject({
+        code: 'LEASE_LOST',
+      });
+      // It commits.
+    });
+    expect(await lines()).toEqual([200]);
   });
 });
 

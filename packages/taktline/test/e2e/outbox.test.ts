@@ -113,14 +113,14 @@ function transactions(h: Harness, where: 'beside' | 'apart'): void {
     const statements: string[] = [];
     await database.transaction(async (client) => {
       const counting = { query: (text: string, values: unknown[]) => (statements.push(text), client.query(text, values)) };
-      await Promise.all(Array.from({ length: 900 }, (_, order) => note.enqueue({ order: order + 1 }, { transaction: counting })));
+      await Promise.all(Array.from({ length: 899 }, (_, order) => note.enqueue({ order: order + 1 }, { transaction: counting })));
       await note.enqueueMany(
-        Array.from({ length: 100 }, (_, order) => ({ order: order + 901 })),
+        Array.from({ length: 100 }, (_, order) => ({ order: order + 900 })),
         { transaction: counting },
       );
     });
     expect(statements).toHaveLength(2);
-    await polled(() => standing(app)).toBe(1_001);
+    await polled(() => standing(app)).toBe(1_000);
     const [first] = await app.inspector.jobs('queued', { limit: 1 });
     expect(first?.input).toEqual({ order: 0 });
   });

@@ -14,6 +14,7 @@ const long = process.env['TAKTLINE_LONG'] === '1';
 const orders = long ? 100_000 : 1_500;
 const everyMs = long ? 2_000 : 700;
 const timeout = long ? 3_600_000 : 180_000;
+const restMs = long ? 1_200_000 : 100_000;
 const emptied = long ? 3 : 1;
 
 async function postgres({ onTestFinished }: TestContext): Promise<OwnServer> {
@@ -38,7 +39,7 @@ async function throughTrouble(test: TestContext, broker: BrokerServer, database:
   const seed = Math.floor(Math.random() * 2 ** 31);
   const shop = await Shop.open(test, { broker, database, random: numbers(seed) });
   await shop.trouble({ orders, everyMs });
-  await shop.rests();
+  await shop.rests(restMs);
   const ledger = await shop.ledger();
   await test.annotate(`seed ${seed}; ${shop.faults.length} faults; ${JSON.stringify(ledger)}`);
   expect({ ...ledger, orders: undefined }, shop.complaints).toEqual({ missing: { charge: 0, mail: 0 }, doubled: 0, strangers: 0, dead: 0 });
@@ -87,7 +88,7 @@ describe(`${orders} orders with two jobs each, through kills and freezes`, { tim
           await reconcile();
         },
       });
-      await shop.rests();
+      await shop.rests(restMs);
       const ledger = await shop.ledger();
       await test.annotate(`seed ${seed}; ${shop.faults.length} faults; ${reported.join('; ')}; ${JSON.stringify(ledger)}`);
       expect({ ...ledger, orders: undefined, missing: ledger.missing.charge }, shop.complaints).toEqual({

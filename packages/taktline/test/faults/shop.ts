@@ -108,7 +108,7 @@ export class Shop {
   }
 
   /** Until nothing waits, runs or is kept any more. */
-  async rests(): Promise<void> {
+  async rests(withinMs: number): Promise<void> {
     let told = '';
     await eventually(
       async () => {
@@ -118,7 +118,7 @@ export class Shop {
         return lag.waiting + lag.kept + standing === 0;
       },
       'the shop comes to rest',
-      { withinMs: 60_000, everyMs: 200 },
+      { withinMs, everyMs: 200 },
     ).catch((error: unknown) => {
       throw new Error(`${told}\n${this.complaints}`, { cause: error });
     });

@@ -18,6 +18,8 @@ export class AppDatabase {
     this.url = url;
     this.schema = schema;
     this.pool = new pg.Pool({ connectionString: url, max: 10 });
+    // The database may be dropped before the server has heard that a connection is closed.
+    this.pool.on('error', () => undefined);
     this.#dropDatabase = dropDatabase;
   }
 

@@ -128,10 +128,12 @@ export class PostgresBroker implements Broker {
   }
 
   async enqueueIn(run: RunStatement, jobs: readonly NewJob[]): Promise<readonly EnqueueReply[]> {
-    this.#origin ??= await this.origin();
+    if (this.#origin === undefined) await this.origin();
     const [row] = await run<{ readonly xid: string; readonly replies?: readonly number[] | null }>(
       ...(await this.#statementIn(jobs)),
-    ).catch((error: unknown) => {
+    ).catch(async (error: unknown) => {
+      // It may have been made anew: the next call knows.
+      if ((error as { readonly code?: unknown }).code === '55000') await this.origin().catch(() => undefined);
       throw refusedIn(error);
     });
     // NOTIFY would take a lock of the whole server in the caller's commit.
@@ -160,7 +162,11 @@ export class PostgresBroker implements Broker {
   async origin(): Promise<string> {
     await this.open();
     const [row] = await this.connection.query<{ name: string }>(this.statements.origin);
-    return (row as { name: string }).name;
+    const { name } = row as { name: string };
+    // Made anew: the queues may have other numbers, and nobody has asked for their ends there.
+    if (this.#origin !== undefined && this.#origin !== name) await this.queues.load();
+    this.#origin = name;
+    return name;
   }
 
   async finished(queues: readonly string[]): Promise<FinishedJobs> {

@@ -22,14 +22,14 @@ export class QueueTable {
       await this.#connection.query(this.#statements.declare, [queues.map((queue) => queue.name), queues.map((queue) => queue.priority)]);
     }
     this.#declaredKept = queues.filter((queue) => queue.keepUntilEnd === true).map((queue) => queue.name);
-    await this.#load();
+    await this.load();
   }
 
   /** From now on ends of jobs of these queues are told. */
   async keepEnds(names: readonly string[]): Promise<void> {
     if (names.every((name) => this.#kept.has(name))) return;
     await this.#connection.query(this.#statements.keepEnds, [await this.numbers(names)]);
-    await this.#load();
+    await this.load();
   }
 
   /** Whether ends of jobs of this queue are told, or may be soon. */
@@ -39,7 +39,7 @@ export class QueueTable {
 
   /** @throws TaktlineError `UNKNOWN_QUEUE` when no app has declared it in this namespace */
   async numbers(names: readonly string[]): Promise<number[]> {
-    if (names.some((name) => !this.#numbers.has(name))) await this.#load();
+    if (names.some((name) => !this.#numbers.has(name))) await this.load();
     return names.map((name) => {
       const number = this.#numbers.get(name);
       if (number === undefined)
@@ -49,11 +49,12 @@ export class QueueTable {
   }
 
   async names(numbers: readonly string[]): Promise<string[]> {
-    if (numbers.some((number) => !this.#names.has(number))) await this.#load();
+    if (numbers.some((number) => !this.#names.has(number))) await this.load();
     return numbers.map((number) => this.#names.get(number) ?? `queue ${number}`);
   }
 
-  async #load(): Promise<void> {
+  /** As they are now. */
+  async load(): Promise<void> {
     const rows = await this.#connection.query<{ id: number; name: string; kept: boolean }>(this.#statements.queues);
     this.#numbers = new Map(rows.map((row) => [row.name, row.id]));
     this.#kept = new Set(rows.filter((row) => row.kept).map((row) => row.name));

@@ -40,12 +40,13 @@ create table kept (
 
 -- Each lane has one batch under way at most, and the next one has a higher number: so a batch that is sent again makes no
 -- second jobs, and jobs of one lane keep their order. Whoever takes a lane has it until `till`; then another relay sends its batch.
--- sent: how many jobs of each queue it has sent.
+-- oldest: when the oldest job of the batch was enqueued. sent: how many jobs of each queue it has sent.
 create table lanes (
   number smallint primary key,
   sequence bigint not null default 0,
   batch text,
   jobs integer not null default 0,
+  oldest bigint,
   owner text,
   till bigint not null default 0,
   sent jsonb not null default '{}'
@@ -131,6 +132,8 @@ $make$, current_schema()); end $do$;
 -- next one: one that somebody left behind, or a new one of at most p_most jobs and 4 MiB, and none at all for 0.
 -- p_floor: no job with a lower seq is looked for, which spares the dead entries that vacuum may not remove yet. Whoever gives
 -- one looks from 0 again soon: a transaction that began early may commit late.
+-- A new batch is numbered by the clock, so that a database that was put back to an earlier state gives no number that was given
+-- before: the broker would leave such a batch out.
 -- floor: the lowest seq of the new batch.
 create function take(
   p_owner text, p_lane smallint, p_sequence bigint, p_sent jsonb, p_most integer, p_floor bigint, p_lease bigint,
@@ -142,6 +145,7 @@ as $$
 declare
   v_now constant bigint := now_ms();
   v_lane record;
+  v_oldest bigint;
 begin
   if p_lane is not null and p_sent is null then
     update lanes l set owner = null, till = v_now + p_lease where l.number = p_lane and l.owner = p_owner and l.sequence = p_sequence;
@@ -173,20 +177,21 @@ begin
     select w.ctid, w.seq, octet_length(w.envelope) as bytes from waiting w where w.lane is null and w.seq > p_floor
     order by w.seq limit greatest(0, p_most - (select count(*) from keyed)) for update skip locked
   ), measured as (
-    select k.ctid, sum(k.bytes) over (order by k.turn, k.seq) - k.bytes as before
+    select k.ctid, k.bytes, sum(k.bytes) over (order by k.turn, k.seq) as through
     from (select 0 as turn, * from keyed union all select 1, * from free) k
   ), gone as (
-    delete from waiting w where w.ctid = any (array(select m.ctid from measured m where m.before < 4 << 20)) returning w.*
+    delete from waiting w where w.ctid = any (array(select m.ctid from measured m where m.through <= 4 << 20 or m.through = m.bytes)) returning w.*
   ), put as (
     insert into kept (id, lane, queue, priority, due, expires, print, keep, created, envelope)
     select g.id, g.lane, g.queue, g.priority, g.due, g.expires, g.print, g.keep, g.created, g.envelope from gone g where g.kept
     on conflict (id) do nothing
   )
   select json_agg(json_build_array(g.id, g.queue, g.priority, g.envelope, g.due, g.expires, g.print, g.keep) order by g.seq)::text,
-    count(*), min(g.seq) filter (where g.lane is null) - 1
-  into batch, jobs, floor from gone g;
+    count(*), min(g.seq) filter (where g.lane is null) - 1, min(g.created)
+  into batch, jobs, floor, v_oldest from gone g;
   if jobs = 0 then return; end if;
-  update lanes l set sequence = l.sequence + 1, batch = take.batch, jobs = take.jobs, owner = p_owner, till = v_now + p_lease
+  update lanes l set sequence = greatest(l.sequence + 1, v_now), batch = take.batch, jobs = take.jobs, oldest = v_oldest,
+    owner = p_owner, till = v_now + p_lease
   where l.number = v_lane.number returning l.number, l.sequence into number, sequence;
 end $$;
 
@@ -214,6 +219,10 @@ begin
   from effects e where e.task = p_task and e.key = p_key;
 end $$;
 
+-- Whoever goes on all the same commits nothing.
+create function fail_transaction() returns void language plpgsql
+as $$ begin raise sqlstate 'TL001' using message = 'this attempt may not commit'; end $$;
+
 do $do$ begin execute format($make$
 create procedure once(p_task text, p_key text, p_job text, p_fence bigint, p_lease bigint, inout state text default null, inout outcome text default null)
 language plpgsql
@@ -221,5 +230,6 @@ as $$
 begin
   call %1$I.require_transaction();
   select e.state, e.outcome into state, outcome from %1$I.begin_effect(p_task, p_key, p_job, p_fence, p_lease) e;
+  if state = 'stale' then perform %1$I.fail_transaction(); end if;
 end $$
 $make$, current_schema()); end $do$;
