@@ -301,7 +301,10 @@ describe('which attempt makes an effect', () => {
   it('an earlier one makes none, of whatever key, once a later one has made one', async () => {
     const [first, second] = [maker(100), maker(200)];
     expect(await once(second, 'a')).toBe(200);
-    for (const key of ['a', 'b']) await expect(once(first, key)).rejects.toMatchObject({ code: 'LEASE_LOST', jobId: 'job' });
+    const refused = { code: 'LEASE_LOST', jobId: 'job' };
+    // An attempt that has not heard of it each time.
+    for (const key of ['a', 'b']) await expect(once(maker(100), key)).rejects.toMatchObject(refused);
+    await expect(once(first, 'b')).rejects.toMatchObject(refused);
     expect(first.attempt.stopReason).toMatchObject({ code: 'LEASE_LOST' });
     expect(await once(second, 'b')).toBe(200);
     expect(await once(maker(100, { id: 'another job' }), 'c')).toBe(100);
