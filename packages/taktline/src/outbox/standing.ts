@@ -29,17 +29,12 @@ export async function lookAtStanding({ database, broker, inspector }: StandingPa
   const { statements } = database;
   const [seen] = await database.query<{ broker: string | null }>(statements.seen);
   const before = seen?.broker ?? null;
-  // In this order: what is sent meanwhile counts as sent, and not as there.
-  const sent = new Map(
-    (await database.query<{ queue: string; jobs: string }>(statements.sent)).map(({ queue, jobs }) => [queue, Number(jobs)]),
-  );
-  const queues = await inspector.queues();
-  const origin = await broker.origin();
+  const { origin, queues, sent, sentMeanwhile } = await look(database, broker, inspector);
   const now = new Map(queues.map(({ name, ready, scheduled, running }) => [name, ready + scheduled + running]));
   const lost = new Map<string, number>();
   if (before !== null && before !== origin) {
     for (const { queue, jobs, sent: sentBefore } of await database.query<Counts>(statements.standing)) {
-      const gone = Number(jobs) + (sent.get(queue) ?? 0) - Number(sentBefore) - (now.get(queue) ?? 0);
+      const gone = Number(jobs) + (sentMeanwhile.get(queue) ?? 0) - Number(sentBefore) - (now.get(queue) ?? 0);
       if (gone > 0) lost.set(queue, gone);
     }
   }
@@ -53,4 +48,23 @@ export async function lookAtStanding({ database, broker, inspector }: StandingPa
     names.map((name) => lost.get(name) ?? 0),
   ]);
   return before === null || before === origin ? undefined : [...lost].map(([queue, atMost]) => ({ queue, atMost }));
+}
+
+/** Broker and outbox as they are; asked again when the broker was emptied in between. */
+async function look(database: OutboxDatabase, broker: Broker, inspector: Inspector) {
+  for (let origin = await broker.origin(); ; ) {
+    // What is sent while the broker is asked counts against it in both: as there for the next comparison, and as gone in this one.
+    const sent = await sentBy(database);
+    const queues = await inspector.queues();
+    const sentMeanwhile = await sentBy(database);
+    const still = await broker.origin();
+    if (still === origin) return { origin, queues, sent, sentMeanwhile };
+    origin = still;
+  }
+}
+
+/** How many jobs of each queue relays have sent. */
+async function sentBy(database: OutboxDatabase): Promise<ReadonlyMap<string, number>> {
+  const rows = await database.query<{ queue: string; jobs: string }>(database.statements.sent);
+  return new Map(rows.map(({ queue, jobs }) => [queue, Number(jobs)]));
 }

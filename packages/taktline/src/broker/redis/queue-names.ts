@@ -51,13 +51,15 @@ export class QueueNames {
   }
 
   async #load(): Promise<void> {
-    this.#priorities = await this.#stored();
-    const gone = this.#declared.filter(({ name }) => !this.#priorities.has(name));
+    let stored = await this.#stored();
+    const gone = this.#declared.filter(({ name }) => !stored.has(name));
     if (gone.length > 0) {
       // Somebody has emptied the server.
       await this.#put(gone);
-      this.#priorities = await this.#stored();
+      stored = await this.#stored();
     }
+    // Not before they are all there again: who looks for jobs everywhere would look nowhere.
+    this.#priorities = stored;
     this.#loaded = performance.now();
   }
 
