@@ -80,6 +80,7 @@ describe('npm start', () => {
     for (const line of [/web .*127\.0\.0\.1/, /mailbox .*\/mailbox$/m, /database .*embedded/, /worker .*15 queues/, /demo .*off/])
       expect(first.out()).toMatch(line);
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    expect((await fetch(`${url}/metrics`)).status).toBe(200);
     expect(await (await fetch(`${url}/readyz`)).json()).toEqual({ status: 'ok', checks: { broker: 'ok', database: 'ok' } });
 
     // A Redis remembers the ids of an earlier run.

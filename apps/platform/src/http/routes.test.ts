@@ -37,11 +37,13 @@ let enqueued: { input: SendEmailInput; urgent: boolean }[];
 let failWith: Error | undefined;
 let logged: unknown[];
 let mailbox: MailboxStore;
+let lag: () => Promise<{ waiting: number; oldestMs: number | undefined; kept: number }>;
 let listener: Listener;
 beforeEach(async () => {
   enqueued = [];
   failWith = undefined;
   logged = [];
+  lag = () => Promise.reject(new TaktlineError('OUTBOX_SCHEMA', 'the outbox cannot be used'));
   mailbox = new MailboxStore();
   listener = await listen('127.0.0.1', 0);
   serve(mailbox);
@@ -51,7 +53,7 @@ afterEach(() => listener.stop());
 function serve(store: MailboxStore | undefined) {
   listener.serve(
     routes({
-      app: { ping: async () => {} },
+      app: { ping: async () => {}, outbox: { lag: () => lag() } },
       checks: {},
       queues,
       tasks: ['email.send'],
@@ -222,6 +224,16 @@ describe('POST /api/emails', () => {
   });
 });
 
+describe('GET /metrics', () => {
+  it('tells the lag of the outbox, and nothing where there is none', async () => {
+    const without = await fetch(`${listener.url}/metrics`);
+    expect(without.status).toBe(200);
+    expect(await without.text()).not.toContain('outbox');
+    lag = async () => ({ waiting: 3, oldestMs: 1_500, kept: 2 });
+    expect(await (await fetch(`${listener.url}/metrics`)).text()).toMatch(/^taktline_outbox_waiting_jobs 3$/m);
+  });
+});
+
 describe('who may ask', () => {
   it.each(['evil.example', 'evil.example:8080', '127.0.0.1.evil.example', '192.168.0.1', '[::2]'])(
     'refuses the host name %j',
@@ -238,7 +250,7 @@ describe('who may ask', () => {
   it.each(['host: mail.example.com', 'host: localhost\nx-forwarded-for: 1.2.3.4', 'host: localhost\nforwarded: for=1.2.3.4'])(
     'shows nothing but the unsubscribe page to those who come by a proxy: %j',
     async (headers) => {
-      for (const path of ['/', '/mailbox', '/readyz', '/unsubscribe/x']) expect((await get(path, headers)).status).toBe(404);
+      for (const path of ['/', '/mailbox', '/readyz', '/metrics', '/unsubscribe/x']) expect((await get(path, headers)).status).toBe(404);
       const { pathname, search } = new URL(links.urlFor('x'));
       expect((await get(pathname + search, headers)).status).toBe(200);
       expect((await get('/style.css', headers)).status).toBe(200);
@@ -246,7 +258,7 @@ describe('who may ask', () => {
   );
 
   it('sends strict headers with every answer', async () => {
-    for (const path of ['/', '/mailbox', '/nothing', '/healthz', '/unsubscribe']) {
+    for (const path of ['/', '/mailbox', '/nothing', '/healthz', '/metrics', '/unsubscribe']) {
       const { headers } = await fetch(listener.url + path);
       expect(headers.get('content-security-policy')).toBe(
         "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

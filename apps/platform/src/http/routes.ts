@@ -1,5 +1,5 @@
 /** Puts the HTTP interface together: what is checked before any route, and every route there is. */
-import { healthRoutes } from '@taktline/monitor';
+import { healthRoutes, type Measured, metricsRoutes } from '@taktline/monitor';
 import { Hono } from 'hono';
 import type { Logger } from 'taktline';
 import type { MailboxStore } from '../mailbox/mailbox-store.ts';
@@ -12,7 +12,7 @@ import { problem } from './problem.ts';
 import { type UnsubscribePagesDeps, unsubscribePages } from './unsubscribe-pages.ts';
 
 export interface RoutesDeps extends EmailApiDeps, UnsubscribePagesDeps, Pick<HomePageOptions, 'queues' | 'tasks'> {
-  readonly app: { ping(): Promise<void> };
+  readonly app: { ping(): Promise<void> } & Measured;
   /** What must answer for this process to be ready, besides the broker. */
   readonly checks: Readonly<Record<string, () => Promise<void>>>;
   /** Undefined when mails go to a real server. */
@@ -26,6 +26,7 @@ export function routes(deps: RoutesDeps): Hono {
     .use(safeHeaders, localOnly(deps.publicUrl), sameOriginWrites)
     .get('/style.css', (c) => c.body(styleSheet, 200, { 'content-type': 'text/css; charset=utf-8' }))
     .route('/', healthRoutes(deps.app, deps.checks, { timeoutMs: 2_000 }))
+    .route('/', metricsRoutes(deps.app, { timeoutMs: 2_000 }))
     .route('/', homePage({ ...deps, mailbox: deps.mailbox !== undefined }))
     .route('/', emailApi(deps))
     .route('/', unsubscribePages(deps));

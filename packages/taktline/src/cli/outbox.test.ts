@@ -5,7 +5,8 @@ import { z } from 'zod';
 import { AppDatabase } from '../../test/support/app-database.ts';
 import { Shell } from '../../test/support/cli.ts';
 import { eventually } from '../../test/support/eventually.ts';
-import { createApp, silentLogger } from '../index.ts';
+import { TcpProxy } from '../../test/support/tcp-proxy.ts';
+import { createApp, migrateOutbox, silentLogger } from '../index.ts';
 
 const module = fileURLToPath(new URL('../../test/fixtures/outbox-app.mjs', import.meta.url));
 let shell: Shell;
@@ -69,6 +70,16 @@ it('status tells what waits, and so does the status of all', async () => {
   expect((await run('status')).stdout).toMatch(/\n\noutbox: 2 jobs wait for a relay, the oldest for .*; 0 kept until they have ended\n$/);
 });
 
+it('status works by the URL of a broker and DATABASE_URL', async () => {
+  await json('status');
+  await migrateOutbox(database.pool);
+  const byUrl = { TAKTLINE_APP: undefined, BROKER_URL: undefined, DATABASE_URL: database.url };
+  const outbox = await shell.run([...shell.byUrl, 'outbox', 'status', '--json'], { env: byUrl });
+  expect(outbox).toMatchObject({ code: 0, stdout: '{"waiting":0,"oldestMs":null,"kept":0}\n', stderr: '' });
+  const all = await shell.run([...shell.byUrl, 'status'], { env: byUrl });
+  expect(all).toMatchObject({ code: 0, stdout: expect.stringContaining('\noutbox: 0 jobs wait for a relay;') as string });
+});
+
 it('a relay moves them, says what it is, and ends by SIGTERM with 0', async () => {
   await order(1);
   const relay = shell.start(['outbox', 'relay', '--health-port', '0'], { env: env() });
@@ -96,7 +107,9 @@ it('a worker can be a relay too, and tells of both under its supervisor', async 
   await eventually(async () => (await fetch(url)).status === 200, 'it is live');
   expect(Object.keys((await (await fetch(url)).json()) as object)).toEqual(['status', 'worker', 'relay']);
   worker.process.kill('SIGTERM');
-  expect((await worker.ended).code).toBe(0);
+  const { code, stderr } = await worker.ended;
+  expect(code).toBe(0);
+  expect(stderr).toContain('"relay stopped"');
 });
 
 describe('reconcile', () => {
@@ -131,6 +144,14 @@ describe('reconcile', () => {
     const again = await run('outbox', 'reconcile', '--yes');
     expect(again).toMatchObject({ code: 0, stdout: expect.stringMatching(/of these nothing is lost\n$/) as string });
   });
+
+  it('takes note of what it has told where it has nothing to enqueue again, and only tells in a dry run', async () => {
+    await loss();
+    await database.query('delete from $outbox.kept');
+    const plan = { queues: [{ queue: 'charge', compared: 0, there: 0, ended: 0, lost: 0 }], lostElsewhere: [{ queue: 'mail', atMost: 3 }] };
+    for (const args of [['--dry-run'], ['--dry-run'], ['--yes']]) expect(await json('outbox', 'reconcile', ...args)).toMatchObject(plan);
+    expect(await json('outbox', 'reconcile', '--yes')).toEqual({ ...plan, lostElsewhere: [], dryRun: false });
+  });
 });
 
 it.each([
@@ -138,6 +159,13 @@ it.each([
   [['outbox', 'status'], 3, { TEST_OUTBOX: 'not_there' }, /call migrateOutbox\(\) from a migration of the app/],
   [['outbox', 'relay'], 3, { TEST_OUTBOX: 'not_there' }, /call migrateOutbox\(\) from a migration of the app/],
   [['worker', '--relay', '--no-supervise'], 3, { TEST_OUTBOX: 'not_there' }, /call migrateOutbox\(\) from a migration of the app/],
+  [['worker', '--relay'], 3, { TEST_OUTBOX: 'not_there' }, /call migrateOutbox\(\) from a migration of the app/],
+  [
+    ['outbox', 'relay'],
+    3,
+    { DATABASE_URL: 'postgres://ann:hunter2@127.0.0.1:1/app' },
+    /^taktline: the database of the outbox: (?!.*hunter2)/m,
+  ],
   [
     ['outbox', 'status'],
     3,
@@ -162,4 +190,18 @@ it('status goes on without an outbox, and without its database', async () => {
     const document = await shell.run(['status', '--json'], { env: { ...env(), ...other } });
     expect(JSON.parse(document.stdout)).toMatchObject({ outbox: null });
   }
+});
+
+it('status does not wait for a database that is silent', async () => {
+  const url = new URL(database.url);
+  const proxy = await TcpProxy.before(Number(url.port));
+  proxy.goSilent();
+  url.port = String(proxy.port);
+  const begun = performance.now();
+  const { code, stdout } = await shell.run(['status'], { env: { ...env(), DATABASE_URL: url.href } });
+  const tookMs = performance.now() - begun;
+  await proxy.close();
+  expect({ code, outbox: stdout.split('no worker runs\n')[1] }).toEqual({ code: 0, outbox: '\noutbox: its database does not answer\n' });
+  // Connecting alone is given up after 5 s.
+  expect(tookMs).toBeLessThan(5_000);
 });

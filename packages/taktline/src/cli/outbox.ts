@@ -7,8 +7,9 @@ import { onStopSignals } from '../support/process-signals.ts';
 import { confirm, mayAsk, Progress } from './confirm.ts';
 import { exitCodes } from './exit-codes.ts';
 import { answerProbes, type HealthOptions, withHealth } from './health.ts';
-import { duration, type JsonOption, pairs, print, printJson, printTable } from './output.ts';
+import { duration, type JsonOption, pairs, print, printJson } from './output.ts';
 import { withApp } from './session.ts';
+import { table } from './table.ts';
 import { oneLine } from './terminal.ts';
 import { setLogLevel } from './values.ts';
 
@@ -20,6 +21,10 @@ interface ReconcileOptions extends JsonOption {
   readonly dryRun?: boolean;
   readonly yes?: boolean;
 }
+
+const nothingLost = `Where nothing is lost it does not ask: it removes rows whose jobs have ended, and remembers that it has
+told how many jobs of other queues are gone, so that the next one tells of new losses. --dry-run does not
+remember it.`;
 
 export function addOutbox(program: Command): void {
   const outbox = program.command('outbox').description('jobs that were enqueued with transactions, until the broker has them');
@@ -37,6 +42,7 @@ export function addOutbox(program: Command): void {
     .option('--dry-run', 'only say it')
     .option('-y, --yes', 'do not ask')
     .option('-j, --json', 'print a JSON document')
+    .addHelpText('after', `\n${nothingLost}`)
     .action(reconcile);
 }
 
@@ -95,7 +101,7 @@ async function reconcile(options: ReconcileOptions, command: Command): Promise<v
     const lost = lostIn(plan);
     if (lost > 0) {
       // On standard error where the answer is one document.
-      if (!json && options.yes !== true) tell(plan, 'would be');
+      if (options.yes !== true) tell(plan, 'would be', json ? process.stderr : process.stdout);
       await confirm(`enqueue ${jobs(lost)} again? Those that had ended unseen run once more`, options.yes);
     }
     const done = await look(app.outbox, false);
@@ -110,22 +116,25 @@ async function look(outbox: Outbox, dryRun: boolean): Promise<Reconciliation> {
   return outbox.reconcile({ dryRun, onProgress: progress.onProgress }).finally(() => progress.clear());
 }
 
-function tell({ queues, lostElsewhere }: Reconciliation, were: 'were' | 'would be'): void {
-  printTable(
-    [
-      { title: 'KEPT QUEUE' },
-      { title: 'COMPARED', right: true },
-      { title: 'THERE', right: true },
-      { title: 'ENDED', right: true },
-      { title: 'LOST', right: true },
-    ],
-    queues.map(({ queue, compared, there, ended, lost }) => [queue, ...[compared, there, ended, lost].map(String)]),
-    'no queue is declared keepUntilEnd',
-  );
-  const lost = lostIn({ queues });
-  print(lost === 0 ? 'of these nothing is lost' : `${jobs(lost)} ${were} enqueued again; an effect key makes their effects once`);
-  for (const { queue, atMost } of lostElsewhere)
-    print(`gone for good: ${oneLine(queue)}, ${jobs(atMost)} at most; some of them may have ended before`);
+function tell(reconciliation: Reconciliation, were: 'were' | 'would be', to: NodeJS.WriteStream = process.stdout): void {
+  const { queues, lostElsewhere } = reconciliation;
+  const heads = [
+    { title: 'KEPT QUEUE' },
+    { title: 'COMPARED', right: true },
+    { title: 'THERE', right: true },
+    { title: 'ENDED', right: true },
+    { title: 'LOST', right: true },
+  ];
+  const rows = queues.map(({ queue, compared, there, ended, lost }) => [queue, ...[compared, there, ended, lost].map(String)]);
+  const lost = lostIn(reconciliation);
+  const lines = [
+    rows.length === 0 ? 'no queue is declared keepUntilEnd' : table(heads, rows, to.isTTY ? to.columns : undefined),
+    lost === 0 ? 'of these nothing is lost' : `${jobs(lost)} ${were} enqueued again; an effect key makes their effects once`,
+    ...lostElsewhere.map(
+      ({ queue, atMost }) => `gone for good: ${oneLine(queue)}, ${jobs(atMost)} at most; some of them may have ended before`,
+    ),
+  ];
+  to.write(`${lines.join('\n')}\n`);
 }
 
 function lostIn({ queues }: Pick<Reconciliation, 'queues'>): number {

@@ -24,20 +24,24 @@ export interface Session {
   readonly module: string | undefined;
   /** From now on the command itself decides what Ctrl-C does. */
   ownSignals(): void;
+  /** A connection that hangs is known of: the command does not wait for it to close. */
+  leaveSoon(): void;
 }
 
 /** How long a command that is over waits for its connections to close. */
 const closingMs = 3_000;
+const leavingMs = 100;
 
 /** @returns what the work returns: the exit code */
 export async function withApp(command: Command, needs: Needs, work: (session: Session) => Promise<number>): Promise<number> {
   const { app, module } = await openApp(command, needs);
   let interrupts = 0;
+  let patienceMs = closingMs;
   const interrupt = (signal: NodeJS.Signals): void => {
     interrupts += 1;
     const leave = (): never => process.exit(128 + constants.signals[signal]);
     if (interrupts > 1) leave();
-    void close(app).finally(leave);
+    void close(app, patienceMs).finally(leave);
   };
   const ownSignals = (): void => {
     process.off('SIGINT', interrupt);
@@ -46,21 +50,21 @@ export async function withApp(command: Command, needs: Needs, work: (session: Se
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
   try {
-    return await work({ app, module, ownSignals });
+    return await work({ app, module, ownSignals, leaveSoon: () => void (patienceMs = leavingMs) });
   } catch (error) {
     // What was interrupted fails in its own way. The process ends as soon as the app is closed.
     if (interrupts > 0) await new Promise<never>(() => undefined);
     throw error;
   } finally {
-    await close(app);
+    await close(app, patienceMs);
     ownSignals();
   }
 }
 
-async function close(app: App): Promise<void> {
+async function close(app: App, patienceMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, closingMs);
+    timer = setTimeout(resolve, patienceMs);
   });
   // What the command did is done; a connection that cannot be closed any more changes nothing about it.
   await Promise.race([app.close().catch(() => undefined), late]);

@@ -16,13 +16,14 @@ export function addStatus(program: Command): void {
     .description('queues with their counts, the workers, and what waits in the outbox')
     .option('-j, --json', 'print a JSON document')
     .action(async (options: JsonOption, command: Command) => {
-      process.exitCode = await withApp(command, 'broker', async ({ app }) => {
+      process.exitCode = await withApp(command, 'broker', async ({ app, leaveSoon }) => {
         const [queues, records, broker, outbox] = await Promise.all([
           app.inspector.queues(),
           app.inspector.workers(),
           app.where(),
           lagOf(app),
         ]);
+        if (outbox === 'away') leaveSoon();
         const workers = records.map(workerView);
         if (options.json === true) {
           printJson({
