@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { defineConfig, type Plugin } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const sources = /\/(packages|apps)\/([^/]+)\/src\/(.+)(?<!\.test)\.ts$/;
 
@@ -21,6 +22,14 @@ const builtCode: Plugin = {
   },
 };
 
+/** The suites of the brokers take minutes each: begun last, one of them would keep a single worker busy after all the others. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification) => moduleId.includes('/test/conformance/');
+    return (await super.sort(files)).toSorted((one, other) => Number(isLong(other)) - Number(isLong(one)));
+  }
+}
+
 export default defineConfig({
   plugins: [builtCode],
   test: {
@@ -32,5 +41,6 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
   },
 });
