@@ -8,7 +8,8 @@ import { z } from 'zod';
 
 const app = createApp({ queues: [{ name: 'orders', priority: 5 }] });
 const pool = new pg.Pool({ connectionString: process.env['DATABASE_URL'] });
-// The server ends a transaction that stands still for longer than a lease.
+// A server may end connections, such as that of a transaction that stands still for longer than a lease.
+pool.on('error', () => undefined);
 pool.on('connect', (client) => client.on('error', () => undefined));
 await migrateOutbox(pool);
 await pool.query('create table if not exists orders (id integer primary key, credits integer not null default 0)');
