@@ -282,6 +282,20 @@ describeOnRedis('the Redis broker', (url) => {
       expect([heard.jobs, other.heard.jobs]).toEqual([0, 0]);
     });
 
+    it('is not passed over for another one each time', async () => {
+      const broker = make();
+      const both = [await idle(broker), await idle(broker)];
+      const heard = () => both.reduce((sum, { heard }) => sum + heard.claims.length, 0);
+      for (let n = 1; both.some(({ heard }) => heard.claims.length === 0); n++) {
+        expect(n).toBeLessThan(100);
+        await broker.enqueue([job(`job-${n}`)]);
+        await eventually(async () => heard() === n, 'one of them is handed the job');
+        const last = both.find(({ heard }) => heard.claims.at(-1)?.jobs[0]?.id === `job-${n}`);
+        await last?.worker.done(...(last.heard.claims.at(-1)?.jobs ?? []).map((one) => end(one)));
+        expect(await last?.worker.claim({ queues: ['usual'], idle: true, hand: 5 })).toBeUndefined();
+      }
+    });
+
     it('is handed all or nothing; when more waits than it can run all are woken', async () => {
       const broker = make();
       const [one, other] = [await idle(broker, 2), await idle(broker, 0)];

@@ -421,7 +421,10 @@ end
 -- frozen since would keep the jobs.
 local function hand(base, hands, publish, now)
   if paused(base) then return end
-  for _, worker in ipairs(redis.call('SRANDMEMBER', base .. ':idle', 3)) do
+  -- In a fixed order when there are no more: each of them comes first at some time.
+  local idle = redis.call('SRANDMEMBER', base .. ':idle', 3)
+  for turn = 1, #idle do
+    local worker = idle[(now + turn) % #idle + 1]
     local at, epoch, slots = string.match(redis.call('HGET', hands, worker) or '', '^(%d+),(%d+),(%d+)$')
     local channel = hands .. ':' .. worker
     if at and tonumber(at) > now - 3000 and waits(base) <= tonumber(slots) and alive(base, worker, tonumber(epoch))
