@@ -4,6 +4,7 @@
  * from here; those that the server answered with NOSCRIPT, MOVED or ASK did nothing, and are.
  */
 import { createHash } from 'node:crypto';
+import { renewAppendOnlyFile } from './append-only-file.ts';
 import { ClusterNodes } from './cluster-nodes.ts';
 import { closed, isReply, translate, unavailable } from './redis-error.ts';
 import { type Address, describeRedisUrl, parseRedisUrl, type RedisTarget } from './redis-url.ts';
@@ -211,6 +212,7 @@ export class Connection {
         if (this.#sentinels !== undefined) await mustBeMaster(wire);
         await prepare?.(wire);
       },
+      connected: (wire) => void (role === 'app' && renewAppendOnlyFile(wire)),
       replaced: this.#replaced,
       outdated: finder === undefined ? undefined : (address) => finder.outdated(address),
       watched: this.#sentinels !== undefined,

@@ -413,7 +413,7 @@ function matches(letter: StoredDeadLetter, { ids, task, code, diedBefore }: Dead
   );
 }
 
-function findings({ appendonly, appendfsync, save, maxmemoryPolicy, role, product, version }: ServerFacts): Finding[] {
+function findings({ appendonly, appendfsync, appendonlyStale, save, maxmemoryPolicy, role, product, version }: ServerFacts): Finding[] {
   return [
     { check: 'version', ok: true, detail: `${product === 'valkey' ? 'Valkey' : 'Redis'} ${version ?? 'unknown'}` },
     {
@@ -422,6 +422,15 @@ function findings({ appendonly, appendfsync, save, maxmemoryPolicy, role, produc
       detail: durability(appendonly, appendfsync, save),
       advice:
         'a crash of the server costs acknowledged jobs: set appendonly yes, and appendfsync always where a power loss may cost nothing',
+    },
+    {
+      check: 'append-only file',
+      ok: appendonlyStale !== true,
+      detail:
+        appendonlyStale === true
+          ? 'not written anew since the server was started: if it was killed, its next start may run half a script'
+          : 'written anew since the server was started, or not used',
+      advice: 'let the user do that by himself (ACL +bgrewriteaof), or run BGREWRITEAOF after each start of the server',
     },
     {
       check: 'eviction',

@@ -1,4 +1,5 @@
 /** What a server says of itself. What its user may not ask, and what it does not know, is undefined. */
+import { wantsRenewal } from './append-only-file.ts';
 import { isReply } from './redis-error.ts';
 import type { Argument, Reply } from './wire.ts';
 
@@ -13,6 +14,8 @@ export interface ServerFacts {
   readonly maxmemoryPolicy: string | undefined;
   readonly appendonly: boolean | undefined;
   readonly appendfsync: string | undefined;
+  /** Its append-only file was not written anew since it was started; see append-only-file.ts. */
+  readonly appendonlyStale: boolean | undefined;
   /** When it writes snapshots, as configured; empty for never. */
   readonly save: string | undefined;
   readonly cluster: boolean | undefined;
@@ -47,6 +50,7 @@ export async function readFacts(send: (args: readonly Argument[]) => Promise<Rep
     maxmemoryPolicy: settings.get('maxmemory-policy') ?? info.get('maxmemory_policy'),
     appendonly: flag(settings.get('appendonly') ?? info.get('aof_enabled')),
     appendfsync: settings.get('appendfsync'),
+    appendonlyStale: wantsRenewal(typeof text === 'string' ? text : ''),
     save: settings.get('save'),
     cluster: flag(info.get('cluster_enabled')),
     time: seconds === undefined ? undefined : Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000),

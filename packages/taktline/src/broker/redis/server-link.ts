@@ -13,6 +13,8 @@ export type Locate = (reach: (address: Address) => Promise<Wire>) => Promise<Wir
 
 /** What a connection needs beside its end and its address. */
 export interface LinkOptions extends Omit<WireOptions, 'signal'> {
+  /** A connection is there. */
+  readonly connected?: ((wire: Wire) => void) | undefined;
   /** Another connection has come into the place of one that broke. */
   readonly replaced?: (() => void) | undefined;
 }
@@ -105,6 +107,7 @@ export class ServerLink {
         throw this.#over;
       }
       this.#wire = wire;
+      this.#options.connected?.(wire);
       if (this.#connected) this.#options.replaced?.();
       this.#connected = true;
       void wire.ended.then(() => this.#lost(wire));

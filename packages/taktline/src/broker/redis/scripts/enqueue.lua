@@ -32,7 +32,6 @@ for i = first, #ARGV, fields do
   end
 end
 
-if producer ~= '' then redis.call('HSET', base .. ':producers', producer, int(sequence)) end
 if ARGV[2] == '1' then redis.call('HSET', base .. ':meta', 'kept', 1) end
 local replies, later = {}, false
 for i = first, #ARGV, fields do
@@ -57,6 +56,8 @@ for i = first, #ARGV, fields do
   end
   replies[#replies + 1] = new and 1 or 0
 end
+-- Not before its jobs are there: a batch that is known is not made again.
+if producer ~= '' then redis.call('HSET', base .. ':producers', producer, int(sequence)) end
 if KEYS[2] then hand(base, KEYS[2], ARGV[1], now) end
 -- What is left, or has to wait for its time, is for whoever comes first.
 if later or waits(base) > 0 then wake(base, ARGV[1]) end

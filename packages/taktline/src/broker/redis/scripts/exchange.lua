@@ -34,13 +34,16 @@ for settled = 1, tonumber(ARGV[12]) do
     local packs = {}
     accepted[settled] = bits
     local function has(place) return string.byte(bits, place) == 49 end
-    -- A job of a pack that comes to something else than the others gets a record of its own.
+    -- A job of a pack that comes to something else than the others gets a record of its own. nil when the pack is missing.
     local function alone(run, place)
       if run.size == 1 then
         redis.call('HDEL', base .. ':taken', run.key)
         return run.key
       end
-      packs[run] = packs[run] or open(read(redis.call('HGET', base .. ':jobs', run.key)))
+      if packs[run] == nil then
+        local stored = redis.call('HGET', base .. ':jobs', run.key)
+        packs[run] = stored and open(read(stored)) or { ids = {} }
+      end
       return packs[run].ids[place - run.start + 1]
     end
     local function runAt(place)
@@ -54,6 +57,7 @@ for settled = 1, tonumber(ARGV[12]) do
     local function endOne(place, state, keepMs, result, past)
       local run = runAt(place)
       local key = alone(run, place)
+      if not key then return end
       if keepMs == 0 then
         tellEnd(base, key)
         if run.size == 1 then forget(base, key) end
@@ -86,24 +90,26 @@ for settled = 1, tonumber(ARGV[12]) do
     if rest ~= '' then
       local cancels = redis.call('HGET', base .. ':cancels', id)
       for _, it in ipairs(cjson.decode(rest)) do
-        local place = it.position + 1
-        if has(place) then
+        local place, past = it.position + 1, it.past or ''
+        if not has(place) then
+          -- Nothing: it is settled already.
+        elseif it.kind == 'end' then
+          endOne(place, it.state, it.keep, it.result or '', past)
+        elseif it.kind ~= 'bury' and cancels and string.byte(cancels, place) == 49 then
+          -- Its cancellation was asked for while it ran: it does not go back.
+          endOne(place, 'c', HOUR, '', past)
+        else
           local run = runAt(place)
-          local past = it.past or ''
-          if it.kind == 'end' then
-            endOne(place, it.state, it.keep, it.result or '', past)
+          local key = alone(run, place)
+          if not key then
+            -- Settled under another claim.
           elseif it.kind == 'bury' then
-            local key = alone(run, place)
             if run.size == 1 then forget(base, key) end
             local band = math.floor((run.rank % LANE) / BAND)
             redis.call('HSET', base .. ':dead', key, '{"priority":' .. (10 - band) .. ',' .. string.sub(it.letter, 2) .. GS .. int(now) .. GS .. past .. GS .. it.envelope)
             redis.call('ZADD', base .. ':died', now, key)
             tellEnd(base, key)
-          elseif cancels and string.byte(cancels, place) == 49 then
-            -- Its cancellation was asked for while it ran: it does not go back.
-            endOne(place, 'c', HOUR, '', past)
           else
-            local key = alone(run, place)
             local rank = run.rank + place - run.start
             local band = math.floor((rank % LANE) / BAND)
             local since = it.kind == 'release' and it.ready or it.delay == 0 and now or nil
@@ -127,10 +133,7 @@ for settled = 1, tonumber(ARGV[12]) do
     if string.find(claim.open, '1', 1, true) then
       redis.call('HSET', base .. ':claims', id, writeClaim(claim))
     else
-      redis.call('HDEL', base .. ':claims', id)
-      redis.call('SREM', base .. ':held:' .. worker, id)
-      redis.call('HDEL', base .. ':cancels', id)
-      redis.call('HDEL', base .. ':progress', id)
+      dropClaim(base, id, worker)
       -- Packs of which each job has gone its own way.
       for _, run in ipairs(runs) do
         if run.size > 1 and redis.call('HDEL', base .. ':taken', run.key) == 1 then forget(base, run.key) end
@@ -145,20 +148,23 @@ local promotions, promotedBytes = MOST, MOST_BYTES
 local function promote(base)
   local due = promotions > 0 and redis.call('ZRANGE', base .. ':due', '-inf', int(now), 'BYSCORE', 'LIMIT', 0, promotions, 'WITHSCORES') or {}
   if #due > 0 then
-    local order, moved = arrivals(base, #due / 2), {}
+    local order, moved, added = arrivals(base, #due / 2), {}, 0
     for i = 1, #due, 2 do
       if promotedBytes <= 0 then break end
       local id, raw = due[i], redis.call('HGET', base .. ':jobs', due[i])
-      promotedBytes = promotedBytes - #raw
-      -- From now on it waits for a worker.
-      local head, rest = string.match(raw, '^(%d+,%d*,%d+,%d+),?%d*(' .. GS .. '.*)$')
-      redis.call('HSET', base .. ':jobs', id, head .. ',' .. int(tonumber(due[i + 1])) .. rest)
-      redis.call('ZADD', base .. ':ready', int((10 - read(raw).priority) * BAND + order + #moved), id)
+      if raw then
+        promotedBytes = promotedBytes - #raw
+        -- From now on it waits for a worker.
+        local head, rest = string.match(raw, '^(%d+,%d*,%d+,%d+),?%d*(' .. GS .. '.*)$')
+        redis.call('HSET', base .. ':jobs', id, head .. ',' .. int(tonumber(due[i + 1])) .. rest)
+        redis.call('ZADD', base .. ':ready', int((10 - read(raw).priority) * BAND + order + added), id)
+        added = added + 1
+      end
       moved[#moved + 1] = id
     end
     promotions = promotedBytes > 0 and promotions - #moved or 0
     if #moved > 0 then redis.call('ZREM', base .. ':due', unpack(moved)) end
-    count(base, 'ready', #moved)
+    count(base, 'ready', added)
   end
   local next = redis.call('ZRANGE', base .. ':due', 0, 0, 'WITHSCORES')
   return tonumber(next[2])

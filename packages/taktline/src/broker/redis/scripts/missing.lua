@@ -12,9 +12,15 @@ table.sort(ids)
 for _, id in ipairs(ids) do
   if not known[id] then
     local raw = redis.call('HGET', base .. ':claims', id)
-    local reply = { id, raw }
-    for _, run in ipairs(runsOf(readClaim(raw))) do reply[#reply + 1] = redis.call('HGET', base .. ':jobs', run.key) or '' end
-    replies[#replies + 1] = reply
+    local claim = raw and readClaim(raw)
+    local records, open = {}, false
+    if claim then records, open = recordsOf(base, claim) end
+    if open then
+      redis.call('HSET', base .. ':claims', id, writeClaim(claim))
+      replies[#replies + 1] = { id, writeClaim(claim), unpack(records) }
+    else
+      dropClaim(base, id, worker)
+    end
   end
 end
 return replies

@@ -1,5 +1,7 @@
 -- Stands before every script that works on a queue. Lists inside one text are joined by RS, lists of other things by GS: JSON never holds
 -- them unescaped, and ids may not contain them. What the keys hold is in ../keys.ts and docs/redis-layout.md.
+-- A record can be missing where its key stands: a Redis that was killed twice can have run half a script (../append-only-file.ts). Its
+-- job was settled under another claim. No script may fail on that, for it would fail for good.
 local RS, GS = '\30', '\29'
 -- Bits of a rank: lane (51-52) | 10 - priority (47-50) | arrival (0-46). A sorted set's score is exact up to 53 bits.
 local LANE, BAND = 2251799813685248, 140737488355328
@@ -149,8 +151,8 @@ end
 local function tellEndOf(base, key)
   if not keepsEnds(base) then return end
   if string.byte(key) ~= 31 then return tellEnd(base, key) end
-  local it = open(read(redis.call('HGET', base .. ':jobs', key)))
-  tellEnd(base, table.concat(it.ids, RS))
+  local raw = redis.call('HGET', base .. ':jobs', key)
+  if raw then tellEnd(base, table.concat(open(read(raw)).ids, RS)) end
 end
 
 -- A record has ended: state s succeeded, c cancelled, x expired. It stays readable, input and all, until its time is over.
@@ -276,6 +278,31 @@ local function claimId(base, now)
   return int(now) .. '-' .. redis.call('HINCRBY', base .. ':meta', 'claims', 1) .. '-' .. string.sub(redis.sha1hex(base), 1, 12)
 end
 
+-- The records of a claim, in the order of its runs, '' for one that is missing; what is open of those is open no more. Then whether
+-- anything is open yet.
+local function recordsOf(base, claim)
+  local raws, gone = {}, 0
+  for number, run in ipairs(runsOf(claim)) do
+    raws[number] = redis.call('HGET', base .. ':jobs', run.key) or ''
+    local last = run.start + run.size - 1
+    local closed, bits = string.gsub(string.sub(claim.open, run.start, last), '1', '0')
+    if raws[number] == '' and bits > 0 then
+      claim.open = string.sub(claim.open, 1, run.start - 1) .. closed .. string.sub(claim.open, last + 1)
+      gone = gone + bits
+    end
+  end
+  count(base, 'running', -gone)
+  return raws, string.find(claim.open, '1', 1, true) ~= nil
+end
+
+-- A claim of which nothing is open any more.
+local function dropClaim(base, id, worker)
+  redis.call('HDEL', base .. ':claims', id)
+  redis.call('SREM', base .. ':held:' .. worker, id)
+  redis.call('HDEL', base .. ':cancels', id)
+  redis.call('HDEL', base .. ':progress', id)
+end
+
 -- The claim that holds a record, and its run there, or nil. Read once, since many that are asked about may be in one claim.
 local claimsRead = {}
 local function claimOf(base, key)
@@ -329,26 +356,30 @@ local function take(base, min, max, limit, enough, bytes, any)
     local jobs, last = 0, nil
     for i = 1, #keys do
       local stored, rank = redis.call('HGET', base .. ':jobs', keys[i]), tonumber(found[2 * i])
-      local it = read(stored)
-      if #stored > bytes and not (any and #taken == 0) then stop = true break end
-      bytes = bytes - #stored
-      last = rank
-      if it.size > left then
-        open(it)
+      if not stored then
         redis.call('ZREM', base .. ':ready', keys[i])
-        forget(base, keys[i])
-        local part = math.max(left, math.ceil(it.size / 8))
-        for from = left + 1, it.size, part do putPart(base, it, rank, from, math.min(from + part - 1, it.size)) end
-        local key = keyOf(it.ids, 1, left)
-        local raw = record(it.enqueued, it.expires, left, it.priority, it.past, table.concat(it.ids, RS, 1, left), table.concat(it.envelopes, RS, 1, left))
-        keep(base, key, raw, it.expires)
-        it = read(raw)
-        keys[i] = key
+      else
+        local it = read(stored)
+        if #stored > bytes and not (any and #taken == 0) then stop = true break end
+        bytes = bytes - #stored
+        last = rank
+        if it.size > left then
+          open(it)
+          redis.call('ZREM', base .. ':ready', keys[i])
+          forget(base, keys[i])
+          local part = math.max(left, math.ceil(it.size / 8))
+          for from = left + 1, it.size, part do putPart(base, it, rank, from, math.min(from + part - 1, it.size)) end
+          local key = keyOf(it.ids, 1, left)
+          local raw = record(it.enqueued, it.expires, left, it.priority, it.past, table.concat(it.ids, RS, 1, left), table.concat(it.envelopes, RS, 1, left))
+          keep(base, key, raw, it.expires)
+          it = read(raw)
+          keys[i] = key
+        end
+        taken[#taken + 1] = { key = keys[i], rank = rank, it = it }
+        left = left - it.size
+        jobs = jobs + it.size
+        if left <= 0 or bytes <= 0 then stop = true break end
       end
-      taken[#taken + 1] = { key = keys[i], rank = rank, it = it }
-      left = left - it.size
-      jobs = jobs + it.size
-      if left <= 0 or bytes <= 0 then stop = true break end
     end
     if last then redis.call('ZREMRANGEBYSCORE', base .. ':ready', min, int(last)) end
     if stop or #keys < wanted then break end
@@ -403,7 +434,8 @@ end
 local function oldest(base)
   local front = redis.call('ZRANGE', base .. ':ready', 0, 0, 'WITHSCORES')
   if #front == 0 or tonumber(front[2]) >= LANE then return nil end
-  local it = read(redis.call('HGET', base .. ':jobs', front[1]))
+  local raw = redis.call('HGET', base .. ':jobs', front[1])
+  local it = raw and read(raw) or {}
   return it.since or it.enqueued
 end
 

@@ -31,7 +31,8 @@ for number = 1, queues do
     for _, id in ipairs(redis.call('SMEMBERS', base .. ':held:' .. worker)) do
       local asked = redis.call('HGET', base .. ':cancels', id)
       if asked then
-        cancels[#cancels + 1] = id .. ':' .. both(asked, readClaim(redis.call('HGET', base .. ':claims', id)).open)
+        local raw = redis.call('HGET', base .. ':claims', id)
+        if raw then cancels[#cancels + 1] = id .. ':' .. both(asked, readClaim(raw).open) end
       end
     end
   end

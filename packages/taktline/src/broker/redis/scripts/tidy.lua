@@ -72,6 +72,11 @@ local function tidy(base)
       redis.call('ZREM', base .. ':holders', worker)
     end
   end
+  -- What is counted by half a script (../append-only-file.ts) is put right when nothing is there that could be counted.
+  for field, key in pairs({ ready = ':ready', running = ':claims', ended = ':ends' }) do
+    local counted = redis.call('HGET', base .. ':meta', field)
+    if counted and counted ~= '0' and redis.call('EXISTS', base .. key) == 0 then redis.call('HSET', base .. ':meta', field, 0) end
+  end
   if keepsEnds(base) then redis.call('XTRIM', base .. ':finished', 'MINID', '~', int(now - 7 * 24 * HOUR)) end
   redis.call('ZREMRANGEBYSCORE', base .. ':marks', int(GONE), int(now - 7 * 24 * HOUR))
 end
