@@ -23,12 +23,23 @@ export interface DatabaseOptions {
   readonly onIdleError?: (error: Error) => void;
 }
 
+/** Amounts and numbers are safe integers here, and a day is a day wherever this process runs. */
+const types = new pg.TypeOverrides();
+types.setTypeParser(pg.types.builtins.INT8, safeInteger);
+types.setTypeParser(pg.types.builtins.DATE, (text) => text);
+
+function safeInteger(text: string): number {
+  const number = Number(text);
+  if (!Number.isSafeInteger(number)) throw new RangeError('the database holds a number beyond 2^53');
+  return number;
+}
+
 /** Opens the pool; the first query connects. `destroy()` closes it. */
 export function openDatabase({ url, connections = 10, onIdleError = () => {} }: DatabaseOptions): PlatformDatabase {
   const pool = new pg.Pool({
     Client: class extends pg.Client {
       constructor(config?: pg.ClientConfig) {
-        super({ ...config, connectionString: url() });
+        super({ ...config, connectionString: url(), types });
       }
     },
     max: connections,

@@ -15,7 +15,7 @@ describe('migrate', () => {
     const databases = Array.from({ length: 6 }, () => openDatabase({ url: () => url, connections: 2 }));
     try {
       const runs = await Promise.all(databases.map((database) => migrate(database)));
-      expect(runs.flat()).toEqual(['0001-email']);
+      expect(runs.flat()).toEqual(['0001-email', '0002-marketplace', '0003-money', '0004-outbox']);
       const [database] = databases as [(typeof databases)[0]];
       expect(await migrate(database)).toEqual([]);
       expect(await database.selectFrom('email_deliveries').selectAll().execute()).toEqual([]);
@@ -28,7 +28,7 @@ describe('migrate', () => {
     const { database } = await postgres.newDatabase();
     try {
       const tables = await database.introspection.getTables();
-      expect(new Set(tables.map((table) => table.schema))).toEqual(new Set(['platform']));
+      expect(new Set(tables.map((table) => table.schema))).toEqual(new Set(['platform', 'taktline_outbox']));
     } finally {
       await database.destroy();
     }

@@ -5,9 +5,17 @@
 import { type Migration, Migrator } from 'kysely';
 import { type PlatformDatabase, platformSchema } from './database.ts';
 import * as email from './migrations/0001-email.ts';
+import * as marketplace from './migrations/0002-marketplace.ts';
+import * as money from './migrations/0003-money.ts';
+import * as outbox from './migrations/0004-outbox.ts';
 
 /** Every migration there is, in the order of their names. What was released is never changed. */
-const migrations: Readonly<Record<string, Migration>> = { '0001-email': email };
+const migrations: Readonly<Record<string, Migration>> = {
+  '0001-email': email,
+  '0002-marketplace': marketplace,
+  '0003-money': money,
+  '0004-outbox': outbox,
+};
 
 /**
  * Runs the migrations that are missing.

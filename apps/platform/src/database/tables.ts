@@ -3,12 +3,14 @@
  * migrations; this file only says what a query gets and gives.
  */
 import type { ColumnType, Generated } from 'kysely';
+import type { MarketplaceTables } from './marketplace-tables.ts';
+import type { MoneyTables } from './money-tables.ts';
 
 /** Values that a JSON column holds. Written as text, read as parsed. */
-type Json<Value> = ColumnType<Value, string, string>;
+export type Json<Value> = ColumnType<Value, string, string>;
 
 /** An instant that the database sets by its own clock. */
-type Timestamp = ColumnType<Date, never, never>;
+export type Timestamp = ColumnType<Date, never, never>;
 
 export type DeliveryKind = 'normal' | 'urgent' | 'bulk';
 
@@ -67,7 +69,7 @@ export interface EmailBatchesTable {
   created_at: Timestamp;
 }
 
-export interface PlatformTables {
+export interface PlatformTables extends MarketplaceTables, MoneyTables {
   email_deliveries: EmailDeliveriesTable;
   email_suppressions: EmailSuppressionsTable;
   email_batches: EmailBatchesTable;

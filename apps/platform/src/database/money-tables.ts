@@ -1,0 +1,118 @@
+/** The tables of payments, ledger and invoices as Kysely sees them; see migrations/0003-money.ts. Amounts are minor units. */
+import type { ColumnType, Generated } from 'kysely';
+import type { Json, Timestamp } from './tables.ts';
+
+/** `unknown`: the provider was asked to charge, and has not said what came of it. It is asked, never told again. */
+export type PaymentStatus = 'created' | 'requires_action' | 'processing' | 'authorised' | 'captured' | 'failed' | 'cancelled' | 'unknown';
+
+export interface PaymentsTable {
+  id: Generated<number>;
+  order_id: number;
+  user_id: number;
+  amount_minor: number;
+  currency: string;
+  status: ColumnType<PaymentStatus, never, PaymentStatus>;
+  authorise_only: boolean;
+  payment_method: string;
+  gateway: ColumnType<string | null, never, string>;
+  intent: ColumnType<string | null, never, string>;
+  captured_minor: ColumnType<number, never, number>;
+  refunded_minor: ColumnType<number, never, number>;
+  disputed: ColumnType<boolean, never, boolean>;
+  decline_code: ColumnType<string | null, never, string | null>;
+  declined_hard: ColumnType<boolean, never, boolean>;
+  first_declined_at: ColumnType<Date | null, never, Date | null>;
+  retries: ColumnType<number, never, number>;
+  retry_at: ColumnType<Date | null, never, Date | null>;
+  action_url: ColumnType<string | null, never, string | null>;
+  version: ColumnType<number, never, number>;
+  created_at: Timestamp;
+  updated_at: ColumnType<Date, never, Date>;
+}
+
+export interface PaymentAttemptsTable {
+  payment_id: number;
+  number: number;
+  job_id: string;
+  outcome: ColumnType<string, never, string>;
+  decline_code: ColumnType<string | null, never, string | null>;
+  begun_at: Timestamp;
+  ended_at: ColumnType<Date | null, never, Date>;
+}
+
+export interface RefundsTable {
+  id: Generated<number>;
+  payment_id: number;
+  reference: string;
+  amount_minor: number;
+  currency: string;
+  status: ColumnType<'requested' | 'succeeded' | 'failed', never, 'requested' | 'succeeded' | 'failed'>;
+  gateway_id: ColumnType<string | null, never, string>;
+  reason: string;
+  created_at: Timestamp;
+  settled_at: ColumnType<Date | null, never, Date>;
+}
+
+export interface WebhookEventsTable {
+  id: string;
+  received_at: Timestamp;
+}
+
+export interface PaymentDifferencesTable {
+  id: Generated<number>;
+  payment_id: number | null;
+  intent: string;
+  kind: string;
+  detail: Json<Readonly<Record<string, unknown>>>;
+  resolution: ColumnType<string | null, never, string>;
+  found_at: Timestamp;
+  resolved_at: ColumnType<Date | null, never, Date>;
+  resolved_by: ColumnType<number | null, never, number>;
+}
+
+export interface LedgerTransactionsTable {
+  id: Generated<number>;
+  key: string;
+  kind: string;
+  order_id: number | null;
+  at: Timestamp;
+}
+
+export interface LedgerEntriesTable {
+  transaction_id: number;
+  place: number;
+  account: string;
+  currency: string;
+  amount_minor: number;
+}
+
+export interface InvoiceSeriesTable {
+  series: string;
+  last: Generated<number>;
+}
+
+export interface InvoicesTable {
+  id: Generated<number>;
+  series: string;
+  number: number;
+  kind: 'invoice' | 'credit_note';
+  key: string;
+  order_id: number;
+  corrects: number | null;
+  document: Json<Readonly<Record<string, unknown>>>;
+  pdf: Buffer;
+  sha256: Buffer;
+  issued_at: Timestamp;
+}
+
+export interface MoneyTables {
+  payments: PaymentsTable;
+  payment_attempts: PaymentAttemptsTable;
+  refunds: RefundsTable;
+  webhook_events: WebhookEventsTable;
+  payment_differences: PaymentDifferencesTable;
+  ledger_transactions: LedgerTransactionsTable;
+  ledger_entries: LedgerEntriesTable;
+  invoice_series: InvoiceSeriesTable;
+  invoices: InvoicesTable;
+}

@@ -1,0 +1,164 @@
+/**
+ * The double-entry ledger. What is booked sums to zero in each currency and is never changed; a key makes that nothing is booked
+ * twice. Positive amounts are debits, negative ones credits.
+ *
+ *   gateway           what the payment provider holds for us: captured, less what was given back
+ *   escrow:<order>    of that, what belongs to neither side before the parts are accepted
+ *   payable:<maker>   what a manufacturer is owed
+ *   bank              what was paid out to manufacturers
+ *   fees              what the platform has earned
+ */
+import { type Kysely, sql, type Transaction } from 'kysely';
+import type { PlatformDatabase } from '../database/database.ts';
+import type { PlatformTables } from '../database/tables.ts';
+import { type Money, money, negated, share, subtract } from '../money/money.ts';
+
+export interface Entry {
+  readonly account: string;
+  readonly amount: Money;
+}
+
+export interface Booking {
+  /** Such as `capture:12`. Of bookings with one key only the first is made. */
+  readonly key: string;
+  readonly kind: 'capture' | 'refund' | 'accept' | 'cancel' | 'payout' | 'chargeback';
+  readonly order: number;
+  readonly entries: readonly Entry[];
+}
+
+/** The platform's part of what a manufacturer earns, in hundredths of a percent. */
+export const feeBasisPoints = 1_000;
+
+/** Entries that do not sum to zero. */
+export class LedgerError extends Error {
+  override readonly name = 'LedgerError';
+  readonly code = 'UNBALANCED';
+}
+
+/**
+ * Books in the caller's transaction.
+ *
+ * @returns false when the key was booked before: nothing is added then
+ * @throws LedgerError when the entries do not sum to zero in each currency
+ */
+export async function book(transaction: Transaction<PlatformTables>, { key, kind, order, entries }: Booking): Promise<boolean> {
+  const moved = entries.filter(({ amount }) => amount.minor !== 0);
+  const sums = new Map<string, number>();
+  for (const { amount } of moved) sums.set(amount.currency, (sums.get(amount.currency) ?? 0) + amount.minor);
+  if ([...sums.values()].some((sum) => sum !== 0)) throw new LedgerError(`the entries of a ${kind} do not sum to zero`);
+  const made = await transaction
+    .insertInto('ledger_transactions')
+    .values({ key, kind, order_id: order })
+    .onConflict((conflict) => conflict.column('key').doNothing())
+    .returning('id')
+    .executeTakeFirst();
+  if (made === undefined) return false;
+  if (moved.length > 0) {
+    await transaction
+      .insertInto('ledger_entries')
+      .values(
+        moved.map(({ account, amount }, place) => ({
+          transaction_id: made.id,
+          place,
+          account,
+          currency: amount.currency,
+          amount_minor: amount.minor,
+        })),
+      )
+      .execute();
+  }
+  return true;
+}
+
+const escrow = (order: number) => `escrow:${order}`;
+
+/** Money has come in for an order. */
+export function captured(order: number, payment: number, amount: Money): Booking {
+  return {
+    key: `capture:${payment}`,
+    kind: 'capture',
+    order,
+    entries: [
+      { account: 'gateway', amount },
+      { account: escrow(order), amount: negated(amount) },
+    ],
+  };
+}
+
+/** It has gone back to the buyer, out of the escrow. */
+export function refunded(order: number, refund: number, amount: Money): Booking {
+  return {
+    key: `refund:${refund}`,
+    kind: 'refund',
+    order,
+    entries: [
+      { account: escrow(order), amount },
+      { account: 'gateway', amount: negated(amount) },
+    ],
+  };
+}
+
+/** The buyer's bank has taken it back. */
+export function chargedBack(order: number, payment: number, amount: Money): Booking {
+  return { ...refunded(order, payment, amount), key: `chargeback:${payment}`, kind: 'chargeback' };
+}
+
+/** What is in escrow goes to the manufacturer, less the platform's fee. */
+export function accepted(order: number, manufacturer: number, amount: Money): Booking {
+  const fee = share(amount, feeBasisPoints);
+  return {
+    key: `accept:${order}`,
+    kind: 'accept',
+    order,
+    entries: [
+      { account: escrow(order), amount },
+      { account: 'fees', amount: negated(fee) },
+      { account: `payable:${manufacturer}`, amount: negated(subtract(amount, fee)) },
+    ],
+  };
+}
+
+/** The buyer has cancelled late: the fee for that goes the same way. */
+export function cancelled(order: number, manufacturer: number, fee: Money): Booking {
+  return { ...accepted(order, manufacturer, fee), key: `cancel:${order}`, kind: 'cancel' };
+}
+
+export function paidOut(order: number, manufacturer: number, amount: Money): Booking {
+  return {
+    key: `payout:${order}`,
+    kind: 'payout',
+    order,
+    entries: [
+      { account: `payable:${manufacturer}`, amount },
+      { account: 'bank', amount: negated(amount) },
+    ],
+  };
+}
+
+type Reader = PlatformDatabase | Kysely<PlatformTables>;
+
+/** What an account holds; debits are positive. */
+export async function balanceOf(database: Reader, account: string, currency: string): Promise<Money> {
+  const { sum } = await database
+    .selectFrom('ledger_entries')
+    .select(sql<string | null>`sum(amount_minor)`.as('sum'))
+    .where('account', '=', account)
+    .where('currency', '=', currency)
+    .executeTakeFirstOrThrow();
+  return money(Number(sum ?? 0), currency);
+}
+
+/** What the buyer's money in escrow is: never below zero. */
+export async function inEscrow(database: Reader, order: number, currency: string): Promise<Money> {
+  return negated(await balanceOf(database, escrow(order), currency));
+}
+
+/** Of all accounts, by currency; each is zero, or something is broken. */
+export async function trialBalance(database: Reader): Promise<Readonly<Record<string, number>>> {
+  const rows = await database
+    .selectFrom('ledger_entries')
+    .select(['currency', sql<string>`sum(amount_minor)`.as('sum')])
+    .groupBy('currency')
+    .execute();
+  return Object.fromEntries(rows.map(({ currency, sum }) => [currency, Number(sum)]));
+}

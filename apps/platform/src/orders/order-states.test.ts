@@ -1,0 +1,176 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  cancellationFee,
+  eventsOf,
+  isOver,
+  nextStep,
+  type OrderActor,
+  type OrderEvent,
+  type OrderFacts,
+  OrderStateError,
+  orderEvents,
+  orderStates,
+} from './order-states.ts';
+
+const actors: readonly OrderActor[] = ['buyer', 'manufacturer', 'staff', 'system'];
+
+const order = (facts: Partial<OrderFacts> = {}): OrderFacts => ({
+  state: 'draft',
+  heldState: undefined,
+  mode: 'instant',
+  priced: true,
+  assigned: true,
+  ...facts,
+});
+
+/** Goes along these events, each by whoever may make it. */
+function walk(start: OrderFacts, ...events: readonly (readonly [OrderEvent, OrderActor])[]): OrderFacts {
+  return events.reduce((at, [event, actor]) => {
+    const { to, heldState } = nextStep(at, event, actor);
+    return { ...at, state: to, heldState };
+  }, start);
+}
+
+const codeOf = (work: () => unknown): string | undefined => {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof OrderStateError) return error.code;
+    throw error;
+  }
+  return undefined;
+};
+
+describe('the life of an order', () => {
+  it('leads from a draft to its close, instantly', () => {
+    const closed = walk(
+      order(),
+      ['submit', 'buyer'],
+      ['source', 'system'],
+      ['accept_offer', 'manufacturer'],
+      ['authorise_payment', 'system'],
+      ['begin_production', 'manufacturer'],
+      ['finish_production', 'manufacturer'],
+      ['ship', 'manufacturer'],
+      ['deliver', 'system'],
+      ['accept_parts', 'buyer'],
+    );
+    expect(closed.state).toBe('closed');
+    expect(isOver('closed')).toBe(true);
+  });
+
+  it('leads by way of quotes, rework and a dispute', () => {
+    const shipped = walk(
+      order({ mode: 'rfq' }),
+      ['submit', 'buyer'],
+      ['source', 'system'],
+      ['receive_quote', 'manufacturer'],
+      ['receive_quote', 'manufacturer'],
+      ['award', 'buyer'],
+      ['authorise_payment', 'system'],
+      ['begin_production', 'manufacturer'],
+      ['finish_production', 'manufacturer'],
+      ['reject_parts', 'buyer'],
+      ['finish_rework', 'manufacturer'],
+      ['ship', 'manufacturer'],
+    );
+    expect(walk(shipped, ['dispute', 'buyer'], ['resolve_by_rework', 'staff']).state).toBe('rework');
+    expect(walk(shipped, ['dispute', 'buyer'], ['resolve_for_buyer', 'staff']).state).toBe('cancelled');
+    expect(walk(shipped, ['dispute', 'system'], ['resolve_for_manufacturer', 'staff']).state).toBe('closed');
+  });
+
+  it('refuses what is not possible in a state, and says what is', () => {
+    expect(() => nextStep(order(), 'ship', 'manufacturer')).toThrow('an order that is draft cannot ship; possible: submit, cancel');
+    expect(() => nextStep(order({ state: 'closed' }), 'cancel', 'buyer')).toThrow('possible: nothing');
+  });
+
+  it('refuses those who may not', () => {
+    expect(codeOf(() => nextStep(order({ state: 'delivered' }), 'accept_parts', 'manufacturer'))).toBe('FORBIDDEN_ACTOR');
+    expect(codeOf(() => nextStep(order({ state: 'awarded' }), 'authorise_payment', 'buyer'))).toBe('FORBIDDEN_ACTOR');
+    expect(codeOf(() => nextStep(order({ state: 'disputed' }), 'resolve_for_buyer', 'buyer'))).toBe('FORBIDDEN_ACTOR');
+  });
+
+  it.each<[string, OrderFacts, OrderEvent, OrderActor]>([
+    ['an award without a price', order({ state: 'quoted', mode: 'rfq', priced: false }), 'award', 'buyer'],
+    ['an award without a manufacturer', order({ state: 'quoted', mode: 'rfq', assigned: false }), 'award', 'buyer'],
+    ['an offer taken without a price', order({ state: 'sourcing', priced: false }), 'accept_offer', 'manufacturer'],
+    ['a quote for an instant order', order({ state: 'sourcing' }), 'receive_quote', 'manufacturer'],
+    ['an offer for one that asks for quotes', order({ state: 'sourcing', mode: 'rfq' }), 'accept_offer', 'manufacturer'],
+    ['a cancellation of made parts by way of a hold', order({ state: 'on_hold', heldState: 'inspection' }), 'cancel', 'staff'],
+  ])('refuses %s', (_, at, event, actor) => {
+    expect(codeOf(() => nextStep(at, event, actor))).toBe('GUARD');
+  });
+
+  it('goes on where it was after a hold', () => {
+    for (const state of orderStates) {
+      if (!eventsOf(state).includes('hold')) continue;
+      const held = nextStep(order({ state }), 'hold', 'staff');
+      expect(held).toMatchObject({ to: 'on_hold', heldState: state });
+      expect(nextStep(order({ state: 'on_hold', heldState: state }), 'resume', 'staff')).toMatchObject({ to: state, heldState: undefined });
+    }
+  });
+
+  it('costs by stage to cancel, also by way of a hold', () => {
+    expect(orderStates.map((state) => cancellationFee({ state, heldState: undefined })).filter((fee) => fee > 0)).toEqual([
+      500, 1_000, 5_000,
+    ]);
+    expect(cancellationFee({ state: 'on_hold', heldState: 'in_production' })).toBe(5_000);
+    expect(cancellationFee({ state: 'quoted', heldState: undefined })).toBe(0);
+  });
+
+  it('comes from every state to an end, and waits nowhere without a date but for people who are at work', () => {
+    const over = orderStates.filter(isOver);
+    expect(over).toEqual(['closed', 'cancelled']);
+    const ways = new Map(
+      orderStates.map((state) => [
+        state,
+        eventsOf(state).flatMap((event) =>
+          actors.flatMap((actor) => {
+            try {
+              return [
+                nextStep(
+                  order({ state, heldState: 'awarded', mode: event === 'award' || event === 'receive_quote' ? 'rfq' : 'instant' }),
+                  event,
+                  actor,
+                ),
+              ];
+            } catch {
+              return [];
+            }
+          }),
+        ),
+      ]),
+    );
+    const ends = new Set<string>(over);
+    for (let grown = -1; grown !== ends.size; ) {
+      grown = ends.size;
+      for (const [state, steps] of ways) if (steps.some(({ to }) => ends.has(to))) ends.add(state);
+    }
+    expect([...ends].sort()).toEqual([...orderStates].sort());
+    const undated = new Set([...ways.values()].flat().flatMap(({ to, deadlineMs }) => (deadlineMs === undefined ? [to] : [])));
+    expect([...undated].sort()).toEqual(['cancelled', 'closed', 'in_production']);
+  });
+
+  it('however it is walked, every step is one of the table, and only a hold remembers where it was', () => {
+    const moves = fc.array(fc.tuple(fc.constantFrom(...orderEvents), fc.constantFrom(...actors)), { maxLength: 60 });
+    fc.assert(
+      fc.property(fc.constantFrom('instant' as const, 'rfq' as const), moves, (mode, events) => {
+        let at = order({ mode });
+        for (const [event, actor] of events) {
+          let step: ReturnType<typeof nextStep>;
+          try {
+            step = nextStep(at, event, actor);
+          } catch (error) {
+            expect(error).toBeInstanceOf(OrderStateError);
+            continue;
+          }
+          expect(orderStates).toContain(step.to);
+          expect(step.heldState !== undefined).toBe(step.to === 'on_hold');
+          expect(isOver(at.state)).toBe(false);
+          at = { ...at, state: step.to, heldState: step.heldState };
+        }
+      }),
+    );
+  });
+});

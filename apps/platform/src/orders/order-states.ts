@@ -1,0 +1,191 @@
+/**
+ * The life of an order, as one table: for each event from where to where, who may, what must hold, until when the next step is due,
+ * and which jobs it enqueues. Pure: orders.ts applies it in a transaction. docs/orders.md draws it.
+ *
+ * draft -> submitted -> sourcing -> (quoted ->) awarded -> payment_authorised -> in_production -> inspection -> shipped -> delivered -> closed
+ *                                                                                    ^- rework -'
+ * Beside that: on_hold goes back to where it was; cancelled costs a fee by stage; disputed ends closed, cancelled or in rework.
+ */
+
+export const orderStates = [
+  'draft',
+  'submitted',
+  'sourcing',
+  'quoted',
+  'awarded',
+  'payment_authorised',
+  'in_production',
+  'inspection',
+  'rework',
+  'shipped',
+  'delivered',
+  'closed',
+  'on_hold',
+  'cancelled',
+  'disputed',
+] as const;
+
+export type OrderState = (typeof orderStates)[number];
+
+export type OrderActor = 'buyer' | 'manufacturer' | 'staff' | 'system';
+
+/** What a transition looks at. */
+export interface OrderFacts {
+  readonly state: OrderState;
+  /** Where an order on hold was. */
+  readonly heldState: OrderState | undefined;
+  readonly mode: 'instant' | 'rfq';
+  readonly priced: boolean;
+  readonly assigned: boolean;
+}
+
+/** Jobs that a transition enqueues, by what they do; orders.ts says which task that is. */
+export type OrderJob = 'match' | 'notify' | 'authorise' | 'capture' | 'invoice' | 'payout' | 'release' | 'refund' | 'freeCapacity';
+
+interface Transition {
+  readonly from: readonly OrderState[];
+  /** `back`: where it was before it was on hold. */
+  readonly to: OrderState | 'back';
+  readonly actors: readonly OrderActor[];
+  /** What is missing, in words that say what to do. */
+  readonly guard?: (order: OrderFacts) => string | undefined;
+  readonly jobs: readonly OrderJob[];
+}
+
+const hour = 3_600_000;
+const day = 24 * hour;
+
+/** So long an order may stay in a state before somebody is reminded, or the next step is taken for them. */
+export const deadlines: Readonly<Partial<Record<OrderState, number>>> = {
+  submitted: hour,
+  sourcing: 3 * day,
+  quoted: 7 * day,
+  awarded: 3 * day,
+  payment_authorised: 5 * day,
+  inspection: 3 * day,
+  rework: 10 * day,
+  shipped: 21 * day,
+  delivered: 14 * day,
+  on_hold: 14 * day,
+  disputed: 14 * day,
+};
+
+const open = ['draft', 'submitted', 'sourcing', 'quoted', 'awarded', 'payment_authorised', 'in_production'] as const;
+const underWay = ['sourcing', 'quoted', 'awarded', 'payment_authorised', 'in_production', 'inspection', 'rework'] as const;
+
+const needsPrice = (order: OrderFacts) => (order.priced && order.assigned ? undefined : 'it has no manufacturer and price yet');
+const mode = (wanted: OrderFacts['mode']) => (order: OrderFacts) =>
+  order.mode === wanted ? undefined : `only an order of mode ${wanted} can do that`;
+
+export const transitions = {
+  submit: { from: ['draft'], to: 'submitted', actors: ['buyer', 'staff'], jobs: ['match', 'notify'] },
+  source: { from: ['submitted'], to: 'sourcing', actors: ['system', 'staff'], jobs: [] },
+  /** A manufacturer takes an offer. */
+  accept_offer: {
+    from: ['sourcing'],
+    to: 'awarded',
+    actors: ['manufacturer'],
+    guard: (order) => mode('instant')(order) ?? needsPrice(order),
+    jobs: ['authorise', 'notify'],
+  },
+  /** One was declined, or has expired. */
+  match_again: { from: ['sourcing'], to: 'submitted', actors: ['manufacturer', 'system', 'staff'], jobs: ['match'] },
+  receive_quote: { from: ['sourcing', 'quoted'], to: 'quoted', actors: ['manufacturer'], guard: mode('rfq'), jobs: ['notify'] },
+  award: {
+    from: ['quoted'],
+    to: 'awarded',
+    actors: ['buyer', 'staff'],
+    guard: (order) => mode('rfq')(order) ?? needsPrice(order),
+    jobs: ['authorise', 'notify'],
+  },
+  authorise_payment: { from: ['awarded'], to: 'payment_authorised', actors: ['system'], jobs: ['notify'] },
+  begin_production: { from: ['payment_authorised'], to: 'in_production', actors: ['manufacturer', 'staff'], jobs: ['capture', 'notify'] },
+  finish_production: { from: ['in_production'], to: 'inspection', actors: ['manufacturer', 'staff'], jobs: ['notify'] },
+  reject_parts: { from: ['inspection', 'delivered'], to: 'rework', actors: ['buyer', 'staff'], jobs: ['notify'] },
+  finish_rework: { from: ['rework'], to: 'inspection', actors: ['manufacturer', 'staff'], jobs: ['notify'] },
+  ship: { from: ['inspection'], to: 'shipped', actors: ['manufacturer', 'staff'], jobs: ['invoice', 'notify'] },
+  deliver: { from: ['shipped'], to: 'delivered', actors: ['buyer', 'system', 'staff'], jobs: ['notify'] },
+  /** By the buyer, or for him when he has said nothing until the deadline. */
+  accept_parts: { from: ['delivered'], to: 'closed', actors: ['buyer', 'system', 'staff'], jobs: ['payout', 'notify'] },
+  hold: { from: underWay, to: 'on_hold', actors: ['staff', 'system'], jobs: ['notify'] },
+  resume: { from: ['on_hold'], to: 'back', actors: ['staff', 'system'], jobs: ['notify'] },
+  cancel: {
+    from: [...open, 'on_hold'],
+    to: 'cancelled',
+    actors: ['buyer', 'staff', 'system'],
+    guard: (order) => (cancellable(order) ? undefined : 'its parts are made: dispute it instead'),
+    jobs: ['release', 'refund', 'freeCapacity', 'notify'],
+  },
+  dispute: { from: ['shipped', 'delivered'], to: 'disputed', actors: ['buyer', 'system'], jobs: ['notify'] },
+  resolve_for_manufacturer: { from: ['disputed'], to: 'closed', actors: ['staff'], jobs: ['payout', 'notify'] },
+  resolve_for_buyer: { from: ['disputed'], to: 'cancelled', actors: ['staff'], jobs: ['refund', 'notify'] },
+  resolve_by_rework: { from: ['disputed'], to: 'rework', actors: ['staff'], jobs: ['notify'] },
+} as const satisfies Readonly<Record<string, Transition>>;
+
+export type OrderEvent = keyof typeof transitions;
+
+export const orderEvents = Object.keys(transitions) as readonly OrderEvent[];
+
+/** What a buyer who cancels pays, in hundredths of a percent of the price. */
+const cancellationFees: Readonly<Partial<Record<OrderState, number>>> = { awarded: 500, payment_authorised: 1_000, in_production: 5_000 };
+
+/** `ILLEGAL_EVENT`: not in this state. `FORBIDDEN_ACTOR`: not by this one. `GUARD`: something is missing; the message says what. */
+export class OrderStateError extends Error {
+  override readonly name = 'OrderStateError';
+  readonly code: 'ILLEGAL_EVENT' | 'FORBIDDEN_ACTOR' | 'GUARD';
+
+  constructor(code: OrderStateError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface NextStep {
+  readonly to: OrderState;
+  readonly heldState: OrderState | undefined;
+  /** Milliseconds from now; undefined for none. */
+  readonly deadlineMs: number | undefined;
+  readonly jobs: readonly OrderJob[];
+}
+
+/**
+ * What an event makes of an order.
+ *
+ * @throws OrderStateError when it may not happen
+ */
+export function nextStep(order: OrderFacts, event: OrderEvent, actor: OrderActor): NextStep {
+  const transition: Transition = transitions[event];
+  if (!transition.from.includes(order.state)) {
+    throw new OrderStateError('ILLEGAL_EVENT', `an order that is ${order.state} cannot ${event}; possible: ${possible(order.state)}`);
+  }
+  if (!transition.actors.includes(actor)) {
+    throw new OrderStateError('FORBIDDEN_ACTOR', `${event} is for ${transition.actors.join(', ')}, not for ${actor}`);
+  }
+  const missing = transition.guard?.(order);
+  if (missing !== undefined) throw new OrderStateError('GUARD', `this order cannot ${event}: ${missing}`);
+  const to = transition.to === 'back' ? (order.heldState as OrderState) : transition.to;
+  return { to, heldState: to === 'on_hold' ? order.state : undefined, deadlineMs: deadlines[to], jobs: transition.jobs };
+}
+
+/** Events that can happen in a state, whoever makes them. */
+export function eventsOf(state: OrderState): readonly OrderEvent[] {
+  return orderEvents.filter((event) => (transitions[event].from as readonly OrderState[]).includes(state));
+}
+
+/** In hundredths of a percent of the price: what cancelling costs now. */
+export function cancellationFee({ state, heldState }: Pick<OrderFacts, 'state' | 'heldState'>): number {
+  return cancellationFees[heldState ?? state] ?? 0;
+}
+
+/** Whether nothing can happen to it any more. */
+export function isOver(state: OrderState): boolean {
+  return eventsOf(state).length === 0;
+}
+
+function cancellable({ state, heldState }: OrderFacts): boolean {
+  return (open as readonly OrderState[]).includes(heldState ?? state);
+}
+
+function possible(state: OrderState): string {
+  return eventsOf(state).join(', ') || 'nothing';
+}

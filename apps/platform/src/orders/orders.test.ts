@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startPostgres, type TestPostgres } from '../../test/database.ts';
+import { newManufacturer, newOrder, newUser } from '../../test/marketplace.ts';
+import type { PlatformDatabase } from '../database/database.ts';
+import type { OrderEvent, OrderJob } from './order-states.ts';
+import { eventsOfOrder, type OrderChange, type OrderJobs, Orders } from './orders.ts';
+
+let postgres: TestPostgres;
+let database: PlatformDatabase;
+beforeAll(async () => {
+  postgres = await startPostgres();
+  ({ database } = await postgres.newDatabase());
+});
+afterAll(async () => {
+  await database.destroy();
+  await postgres.stop();
+});
+
+/** Orders that note the jobs which they enqueue. */
+function scene(failing?: OrderJob) {
+  const enqueued: string[] = [];
+  const job = (name: OrderJob) => async (_: unknown, order: { readonly id: number }) => {
+    if (name === failing) throw new Error('the outbox is gone');
+    enqueued.push(`${name}:${order.id}`);
+  };
+  const names: readonly OrderJob[] = ['match', 'notify', 'authorise', 'capture', 'invoice', 'payout', 'release', 'refund', 'freeCapacity'];
+  const jobs = Object.fromEntries(names.map((name) => [name, job(name)])) as unknown as OrderJobs;
+  const orders = new Orders(() => jobs);
+  const apply = (id: number, change: OrderChange) => database.transaction().execute((transaction) => orders.apply(transaction, id, change));
+  return { enqueued, apply };
+}
+
+const read = (id: number) => database.selectFrom('orders').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+
+describe('orders', () => {
+  it('an event changes the state, counts the version, is written down, and enqueues its jobs', async () => {
+    const { enqueued, apply } = scene();
+    const buyer = await newUser(database);
+    const id = await newOrder(database, { buyer_id: buyer });
+    const before = Date.now();
+    const order = await apply(id, { event: 'submit', actor: 'buyer', actorId: buyer, data: { by: 'api' } });
+    expect(order).toMatchObject({ id, state: 'submitted', version: 1, held_state: null });
+    expect((order.deadline?.getTime() ?? 0) - before).toBeGreaterThan(3_000_000);
+    expect(enqueued).toEqual([`match:${id}`, `notify:${id}`]);
+    expect(await eventsOfOrder(database, id)).toMatchObject([
+      { version: 1, event: 'submit', from_state: 'draft', to_state: 'submitted', actor: 'buyer', actor_id: buyer, data: { by: 'api' } },
+    ]);
+  });
+
+  it('nothing has happened when a job cannot be enqueued', async () => {
+    const { apply } = scene('notify');
+    const buyer = await newUser(database);
+    const id = await newOrder(database, { buyer_id: buyer });
+    await expect(apply(id, { event: 'submit', actor: 'buyer', actorId: buyer })).rejects.toThrow('the outbox is gone');
+    expect(await read(id)).toMatchObject({ state: 'draft', version: 0 });
+    expect(await eventsOfOrder(database, id)).toEqual([]);
+  });
+
+  it('of several who do the same at once one does it', async () => {
+    const { enqueued, apply } = scene();
+    const buyer = await newUser(database);
+    const id = await newOrder(database, { buyer_id: buyer });
+    const all = await Promise.allSettled(Array.from({ length: 8 }, () => apply(id, { event: 'submit', actor: 'buyer', actorId: buyer })));
+    expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    for (const one of all) if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'ILLEGAL_EVENT' });
+    expect(enqueued).toHaveLength(2);
+  });
+
+  it('refuses who has seen another version', async () => {
+    const { apply } = scene();
+    const id = await newOrder(database);
+    await apply(id, { event: 'submit', actor: 'staff', expectedVersion: 0 });
+    await expect(apply(id, { event: 'source', actor: 'system', expectedVersion: 0 })).rejects.toMatchObject({ code: 'VERSION_CONFLICT' });
+  });
+
+  it('refuses the order of another buyer, and that of another manufacturer', async () => {
+    const { apply } = scene();
+    const [one, other] = [await newManufacturer(database), await newManufacturer(database)];
+    const id = await newOrder(database);
+    await expect(apply(id, { event: 'submit', actor: 'buyer', actorId: await newUser(database) })).rejects.toMatchObject({
+      code: 'FORBIDDEN_ACTOR',
+    });
+    for (const event of ['submit', 'source'] satisfies OrderEvent[]) await apply(id, { event, actor: 'staff' });
+    await apply(id, {
+      event: 'accept_offer',
+      actor: 'manufacturer',
+      actorId: one.user,
+      set: { manufacturer_id: one.id, price_minor: 5_000 },
+    });
+    await apply(id, { event: 'authorise_payment', actor: 'system' });
+    await expect(apply(id, { event: 'begin_production', actor: 'manufacturer', actorId: other.user })).rejects.toThrow(
+      'another manufacturer',
+    );
+    await expect(apply(id, { event: 'begin_production', actor: 'manufacturer' })).rejects.toMatchObject({ code: 'FORBIDDEN_ACTOR' });
+    expect(await apply(id, { event: 'begin_production', actor: 'manufacturer', actorId: one.user })).toMatchObject({
+      state: 'in_production',
+      manufacturer_id: one.id,
+      price_minor: 5_000,
+      deadline: null,
+    });
+  });
+
+  it('an order on hold remembers where it was', async () => {
+    const { apply } = scene();
+    const id = await newOrder(database);
+    for (const event of ['submit', 'source', 'hold'] satisfies OrderEvent[]) await apply(id, { event, actor: 'staff' });
+    expect(await read(id)).toMatchObject({ state: 'on_hold', held_state: 'sourcing' });
+    expect(await apply(id, { event: 'resume', actor: 'staff' })).toMatchObject({ state: 'sourcing', held_state: null, version: 4 });
+  });
+
+  it('there is no such order', async () => {
+    await expect(scene().apply(2 ** 40, { event: 'submit', actor: 'staff' })).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+});

@@ -1,0 +1,149 @@
+/**
+ * Orders in the database. Every change of a state goes through `apply`: in the caller's transaction it locks the order, asks the
+ * table of transitions, writes the event, and enqueues the jobs that belong to it, so that all of it is there or nothing.
+ */
+
+import { type Selectable, sql, type Transaction } from 'kysely';
+import type { PlatformDatabase } from '../database/database.ts';
+import type { OrderEventsTable, OrdersTable } from '../database/marketplace-tables.ts';
+import type { PlatformTables } from '../database/tables.ts';
+import {
+  type NextStep,
+  nextStep,
+  type OrderActor,
+  type OrderEvent,
+  type OrderFacts,
+  type OrderJob,
+  OrderStateError,
+} from './order-states.ts';
+
+export type Order = Selectable<OrdersTable>;
+export type PlatformTransaction = Transaction<PlatformTables>;
+
+/** What is to be enqueued when something has happened to an order; each in the transaction that changes it. */
+export type OrderJobs = Readonly<
+  Record<OrderJob, (transaction: PlatformTransaction, order: Order, change: OrderChange) => Promise<unknown>>
+>;
+
+export interface OrderChange {
+  readonly event: OrderEvent;
+  readonly actor: OrderActor;
+  /** The user; undefined for the system. */
+  readonly actorId?: number;
+  /** The version that the actor has seen: another one is refused. */
+  readonly expectedVersion?: number;
+  /** Kept with the event. No personal data. */
+  readonly data?: Readonly<Record<string, unknown>>;
+  /** What an award or an accepted offer settles, and what a cancellation costs. */
+  readonly set?: Partial<Pick<Order, 'manufacturer_id' | 'price_minor' | 'fee_minor'>>;
+}
+
+/** `NOT_FOUND`, or `VERSION_CONFLICT` when somebody has changed the order meanwhile. */
+export class OrderError extends Error {
+  override readonly name = 'OrderError';
+  readonly code: 'NOT_FOUND' | 'VERSION_CONFLICT';
+
+  constructor(code: OrderError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Events that are made by a manufacturer who has not got the order: whose offer or quote it is, is checked where those are. */
+const beforeAward: ReadonlySet<OrderEvent> = new Set<OrderEvent>(['accept_offer', 'match_again', 'receive_quote']);
+
+export class Orders {
+  readonly #jobs: () => OrderJobs;
+
+  /** @param jobs asked when they are first needed: the tasks behind them work with this class */
+  constructor(jobs: () => OrderJobs) {
+    this.#jobs = jobs;
+  }
+
+  /**
+   * Makes an event of an order happen.
+   *
+   * @returns the order as it is then
+   * @throws OrderStateError, OrderError
+   */
+  async apply(transaction: PlatformTransaction, id: number, change: OrderChange): Promise<Order> {
+    const order = await lockOrder(transaction, id);
+    return this.applyTo(transaction, order, change);
+  }
+
+  /** The same to an order that the transaction has locked already. */
+  async applyTo(transaction: PlatformTransaction, order: Order, change: OrderChange): Promise<Order> {
+    const { event, actor, actorId, expectedVersion, data = {}, set = {} } = change;
+    if (expectedVersion !== undefined && expectedVersion !== order.version) {
+      throw new OrderError('VERSION_CONFLICT', `the order is at version ${order.version} now; read it again`);
+    }
+    await mayAct(transaction, order, change);
+    const step = nextStep(factsOf({ ...order, ...set }), event, actor);
+    const changed = await transaction
+      .updateTable('orders')
+      .set({
+        ...set,
+        state: step.to,
+        held_state: step.heldState ?? null,
+        version: order.version + 1,
+        deadline: deadlineOf(step),
+        ...(step.to === order.state ? {} : { state_since: sql<Date>`now()` }),
+      })
+      .where('id', '=', order.id)
+      .returningAll()
+      .executeTakeFirstOrThrow();
+    await transaction
+      .insertInto('order_events')
+      .values({
+        order_id: order.id,
+        version: changed.version,
+        event,
+        from_state: order.state,
+        to_state: step.to,
+        actor,
+        actor_id: actorId ?? null,
+        data: JSON.stringify(data),
+      })
+      .execute();
+    const jobs = this.#jobs();
+    await Promise.all(step.jobs.map((job) => jobs[job](transaction, changed, change)));
+    return changed;
+  }
+}
+
+/** Nobody else changes it before this transaction is over. @throws OrderError `NOT_FOUND` */
+export async function lockOrder(transaction: PlatformTransaction, id: number): Promise<Order> {
+  const order = await transaction.selectFrom('orders').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
+  if (order === undefined) throw new OrderError('NOT_FOUND', `there is no order ${id}`);
+  return order;
+}
+
+export function eventsOfOrder(database: PlatformDatabase, id: number): Promise<readonly Selectable<OrderEventsTable>[]> {
+  return database.selectFrom('order_events').selectAll().where('order_id', '=', id).orderBy('version').execute();
+}
+
+export function factsOf(order: Pick<Order, 'state' | 'held_state' | 'mode' | 'price_minor' | 'manufacturer_id'>): OrderFacts {
+  return {
+    state: order.state,
+    heldState: order.held_state ?? undefined,
+    mode: order.mode,
+    priced: order.price_minor !== null,
+    assigned: order.manufacturer_id !== null,
+  };
+}
+
+function deadlineOf({ deadlineMs }: NextStep): Date | null {
+  return deadlineMs === undefined ? null : new Date(Date.now() + deadlineMs);
+}
+
+/** A buyer may change his own orders only, a manufacturer those that he has got. */
+async function mayAct(transaction: PlatformTransaction, order: Order, { event, actor, actorId }: OrderChange): Promise<void> {
+  if (actor === 'buyer' && actorId !== order.buyer_id) throw new OrderStateError('FORBIDDEN_ACTOR', 'this is the order of another buyer');
+  if (actor !== 'manufacturer' || beforeAward.has(event)) return;
+  const owner =
+    order.manufacturer_id === null
+      ? undefined
+      : await transaction.selectFrom('manufacturers').select('user_id').where('id', '=', order.manufacturer_id).executeTakeFirst();
+  if (owner === undefined || owner.user_id !== actorId)
+    throw new OrderStateError('FORBIDDEN_ACTOR', 'this order is with another manufacturer');
+}
