@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../../test/database.ts';
 import { newManufacturer, newOrder, newUser } from '../../test/marketplace.ts';
+import { ordersScene } from '../../test/orders-scene.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { OrderEvent, OrderJob } from './order-states.ts';
-import { eventsOfOrder, type OrderChange, type OrderJobs, Orders } from './orders.ts';
+import { eventsOfOrder, type OrderChange } from './orders.ts';
 
 let postgres: TestPostgres;
 let database: PlatformDatabase;
@@ -18,16 +19,8 @@ afterAll(async () => {
 
 /** Orders that note the jobs which they enqueue. */
 function scene(failing?: OrderJob) {
-  const enqueued: string[] = [];
-  const job = (name: OrderJob) => async (_: unknown, order: { readonly id: number }) => {
-    if (name === failing) throw new Error('the outbox is gone');
-    enqueued.push(`${name}:${order.id}`);
-  };
-  const names: readonly OrderJob[] = ['match', 'notify', 'authorise', 'capture', 'invoice', 'payout', 'release', 'refund', 'freeCapacity'];
-  const jobs = Object.fromEntries(names.map((name) => [name, job(name)])) as unknown as OrderJobs;
-  const orders = new Orders(() => jobs);
-  const apply = (id: number, change: OrderChange) => database.transaction().execute((transaction) => orders.apply(transaction, id, change));
-  return { enqueued, apply };
+  const { enqueued, orders, inTransaction } = ordersScene(database, failing);
+  return { enqueued, apply: (id: number, change: OrderChange) => inTransaction((transaction) => orders.apply(transaction, id, change)) };
 }
 
 const read = (id: number) => database.selectFrom('orders').selectAll().where('id', '=', id).executeTakeFirstOrThrow();

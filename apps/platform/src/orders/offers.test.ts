@@ -1,0 +1,118 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startPostgres, type TestPostgres } from '../../test/database.ts';
+import { newManufacturer, newOrder, newUser } from '../../test/marketplace.ts';
+import { ordersScene } from '../../test/orders-scene.ts';
+import type { PlatformDatabase } from '../database/database.ts';
+import { makeOffer, Offers, offerForMs, withdrawOffers } from './offers.ts';
+import { lockOrder } from './orders.ts';
+
+let postgres: TestPostgres;
+let database: PlatformDatabase;
+beforeAll(async () => {
+  postgres = await startPostgres();
+  ({ database } = await postgres.newDatabase());
+});
+afterAll(async () => {
+  await database.destroy();
+  await postgres.stop();
+});
+
+const week = '2030-W10';
+const booked = async (manufacturer: number) =>
+  (await database.selectFrom('capacity').select('booked_minutes').where('manufacturer_id', '=', manufacturer).executeTakeFirstOrThrow())
+    .booked_minutes;
+
+/** An order that is offered to a manufacturer. `time.now` may be set. */
+async function offered({ minutes = 60, manufacturer = undefined as { id: number; user: number } | undefined } = {}) {
+  const time = { now: Date.now() };
+  const scene = ordersScene(database);
+  const maker = manufacturer ?? (await newManufacturer(database, { weeks: [week] }));
+  const order = await newOrder(database, { minutes });
+  await scene.events(order, 'submit', 'source');
+  const offer = await scene.inTransaction(async (transaction) =>
+    makeOffer(transaction, await lockOrder(transaction, order), { manufacturer: maker.id, priceMinor: 12_300, week }, time.now),
+  );
+  scene.enqueued.length = 0;
+  return { ...scene, time, maker, order, offer, offers: new Offers(scene.orders, () => time.now) };
+}
+
+const stateOf = async (id: number) =>
+  (await database.selectFrom('offers').select('state').where('id', '=', id).executeTakeFirstOrThrow()).state;
+
+describe('offers', () => {
+  it('taken: the order is awarded at its price, and the hours are booked', async () => {
+    const { inTransaction, offers, offer, order, maker, enqueued } = await offered();
+    expect(await inTransaction((transaction) => offers.accept(transaction, offer.id, maker.user))).toMatchObject({
+      state: 'awarded',
+      manufacturer_id: maker.id,
+      price_minor: 12_300,
+    });
+    expect(await booked(maker.id)).toBe(60);
+    expect(await stateOf(offer.id)).toBe('accepted');
+    expect(enqueued).toEqual([`authorise:${order}`, `notify:${order}`]);
+  });
+
+  it('declined: the order is matched again', async () => {
+    const { inTransaction, offers, offer, order, maker, enqueued } = await offered();
+    expect(await inTransaction((transaction) => offers.decline(transaction, offer.id, maker.user))).toMatchObject({ state: 'submitted' });
+    expect([await stateOf(offer.id), await booked(maker.id), enqueued]).toEqual(['declined', 0, [`match:${order}`]]);
+    await expect(inTransaction((transaction) => offers.accept(transaction, offer.id, maker.user))).rejects.toMatchObject({
+      code: 'OFFER_OVER',
+      message: 'this offer is declined',
+    });
+  });
+
+  it('expired: it cannot be taken any more, and the order is matched again, once', async () => {
+    const { inTransaction, offers, offer, maker, time, enqueued, order } = await offered();
+    const expire = () => inTransaction((transaction) => offers.expire(transaction, offer.id));
+    expect(await expire()).toBe(false);
+    time.now += offerForMs;
+    await expect(inTransaction((transaction) => offers.accept(transaction, offer.id, maker.user))).rejects.toThrow('has expired');
+    expect([await expire(), await expire()]).toEqual([true, false]);
+    expect([await stateOf(offer.id), enqueued]).toEqual(['expired', [`match:${order}`]]);
+  });
+
+  it('of two orders for the last hours of a week one gets them', async () => {
+    const one = await offered({ minutes: 1_500 });
+    const other = await offered({ minutes: 1_500, manufacturer: one.maker });
+    const results = await Promise.allSettled(
+      [one, other].map(({ inTransaction, offers, offer, maker }) =>
+        inTransaction((transaction) => offers.accept(transaction, offer.id, maker.user)),
+      ),
+    );
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    expect(results.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'NO_CAPACITY' } });
+    expect(await booked(one.maker.id)).toBe(1_500);
+  });
+
+  it('is nobody else’s', async () => {
+    const { inTransaction, offers, offer } = await offered();
+    const other = await newManufacturer(database);
+    for (const user of [other.user, await newUser(database, 'staff')]) {
+      await expect(inTransaction((transaction) => offers.accept(transaction, offer.id, user))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+      await expect(inTransaction((transaction) => offers.decline(transaction, offer.id, user))).rejects.toMatchObject({
+        code: 'NOT_FOUND',
+      });
+    }
+  });
+
+  it('taken and declined at once: one of the two', async () => {
+    const { inTransaction, offers, offer, maker } = await offered();
+    const results = await Promise.allSettled([
+      inTransaction((transaction) => offers.accept(transaction, offer.id, maker.user)),
+      inTransaction((transaction) => offers.decline(transaction, offer.id, maker.user)),
+    ]);
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    expect(await booked(maker.id)).toBe((await stateOf(offer.id)) === 'accepted' ? 60 : 0);
+  });
+
+  it('withdrawn: booked hours are free again, and nothing is freed twice', async () => {
+    const { inTransaction, offers, offer, maker, order } = await offered();
+    await inTransaction((transaction) => offers.accept(transaction, offer.id, maker.user));
+    for (const _ of [1, 2]) await inTransaction((transaction) => withdrawOffers(transaction, order));
+    expect([await stateOf(offer.id), await booked(maker.id)]).toEqual(['withdrawn', 0]);
+    const open = await offered();
+    await inTransaction((transaction) => withdrawOffers(transaction, open.order));
+    expect([await stateOf(open.offer.id), await booked(open.maker.id)]).toEqual(['withdrawn', 0]);
+  });
+});

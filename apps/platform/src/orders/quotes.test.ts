@@ -1,0 +1,121 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startPostgres, type TestPostgres } from '../../test/database.ts';
+import { newManufacturer, newOrder, newUser } from '../../test/marketplace.ts';
+import { ordersScene } from '../../test/orders-scene.ts';
+import type { PlatformDatabase } from '../database/database.ts';
+import { money } from '../money/money.ts';
+import { lockOrder } from './orders.ts';
+import { Quotes, quoteForMs, requestQuotes, withdrawQuotes } from './quotes.ts';
+
+let postgres: TestPostgres;
+let database: PlatformDatabase;
+beforeAll(async () => {
+  postgres = await startPostgres();
+  ({ database } = await postgres.newDatabase());
+});
+afterAll(async () => {
+  await database.destroy();
+  await postgres.stop();
+});
+
+const week = '2030-W10';
+
+/** An order that some manufacturers were asked about. */
+async function asked(makers = 2) {
+  const time = { now: Date.now() };
+  const scene = ordersScene(database);
+  const manufacturers = await Promise.all(Array.from({ length: makers }, () => newManufacturer(database, { weeks: [week] })));
+  const buyer = await newUser(database);
+  const order = await newOrder(database, { mode: 'rfq', buyer_id: buyer });
+  await scene.events(order, 'submit', 'source');
+  const request = () =>
+    scene.inTransaction(async (transaction) =>
+      requestQuotes(
+        transaction,
+        await lockOrder(transaction, order),
+        manufacturers.map(({ id }) => id),
+        time.now,
+      ),
+    );
+  const made = await request();
+  const quotes = new Quotes(scene.orders, () => time.now);
+  const mine = manufacturers.map(({ id, user }) => ({
+    user,
+    maker: id,
+    quote: made.find(({ manufacturer_id }) => manufacturer_id === id)?.id ?? 0,
+  }));
+  const [first, second] = mine as [(typeof mine)[0], (typeof mine)[0]];
+  const submit = ({ quote, user }: typeof first, minor: number) =>
+    scene.inTransaction((transaction) => quotes.submit(transaction, quote, user, money(minor, 'EUR'), week));
+  const award = (quote: number, by = buyer) => scene.inTransaction((transaction) => quotes.award(transaction, quote, by));
+  const states = async () =>
+    (await database.selectFrom('quotes').select('state').where('order_id', '=', order).orderBy('id').execute()).map(({ state }) => state);
+  return { ...scene, time, order, quotes, first, second, submit, award, states, request };
+}
+
+describe('quotes', () => {
+  it('the buyer awards one, at its price, and the others are lost', async () => {
+    const { submit, award, first, second, states, enqueued, order } = await asked();
+    expect(await submit(first, 5_000)).toMatchObject({ state: 'quoted', version: 3 });
+    await submit(second, 4_000);
+    enqueued.length = 0;
+    expect(await award(second.quote)).toMatchObject({ state: 'awarded', manufacturer_id: second.maker, price_minor: 4_000 });
+    expect(await states()).toEqual(['lost', 'awarded']);
+    expect(enqueued).toEqual([`authorise:${order}`, `notify:${order}`]);
+    await expect(award(first.quote)).rejects.toMatchObject({ code: 'QUOTE_OVER' });
+  });
+
+  it('a quote can be bettered until it is awarded', async () => {
+    const { submit, award, first } = await asked();
+    await submit(first, 5_000);
+    await submit(first, 4_500);
+    expect(await award(first.quote)).toMatchObject({ price_minor: 4_500 });
+    await expect(submit(first, 4_000)).rejects.toMatchObject({ code: 'QUOTE_OVER', message: 'this quote is awarded' });
+  });
+
+  it('is refused in another currency, from somebody else, and too late', async () => {
+    const { inTransaction, quotes, first, second, time, submit } = await asked();
+    await expect(
+      inTransaction((transaction) => quotes.submit(transaction, first.quote, first.user, money(1, 'USD'), week)),
+    ).rejects.toMatchObject({ code: 'INVALID_AMOUNT' });
+    await expect(submit({ ...first, user: second.user }, 1)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    time.now += quoteForMs;
+    await expect(submit(first, 1)).rejects.toThrow('the time for quotes is over');
+  });
+
+  it('nobody awards the quotes of another buyer, nor one that was not given', async () => {
+    const { award, first, second, submit } = await asked();
+    await submit(first, 5_000);
+    await expect(award(first.quote, await newUser(database))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await expect(award(second.quote)).rejects.toMatchObject({ code: 'QUOTE_OVER' });
+  });
+
+  it('declined: it cannot be awarded', async () => {
+    const { inTransaction, quotes, first, states, award } = await asked();
+    await inTransaction((transaction) => quotes.decline(transaction, first.quote, first.user));
+    expect(await states()).toEqual(['declined', 'requested']);
+    await expect(award(first.quote)).rejects.toMatchObject({ code: 'QUOTE_OVER' });
+  });
+
+  it('asks nobody twice', async () => {
+    const { request, states } = await asked();
+    expect(await request()).toEqual([]);
+    expect(await states()).toEqual(['requested', 'requested']);
+  });
+
+  it('withdrawn: the hours of the awarded one are free again', async () => {
+    const { submit, award, first, order, inTransaction, states } = await asked();
+    await submit(first, 5_000);
+    await award(first.quote);
+    for (const _ of [1, 2]) {
+      await inTransaction(async (transaction) => withdrawQuotes(transaction, await lockOrder(transaction, order)));
+    }
+    expect(await states()).toEqual(['lost', 'lost']);
+    const { booked_minutes } = await database
+      .selectFrom('capacity')
+      .select('booked_minutes')
+      .where('manufacturer_id', '=', first.maker)
+      .executeTakeFirstOrThrow();
+    expect(booked_minutes).toBe(0);
+  });
+});

@@ -1,0 +1,145 @@
+/** Quotes: an order of mode rfq is sent to some manufacturers, each may quote until a date, and the buyer awards it to one of them. */
+import type { Selectable } from 'kysely';
+import type { QuotesTable } from '../database/marketplace-tables.ts';
+import { type Money, sameCurrency } from '../money/money.ts';
+import { bookCapacity, freeCapacity } from './capacity.ts';
+import { lockOrder, type Order, type Orders, type PlatformTransaction } from './orders.ts';
+
+export type Quote = Selectable<QuotesTable>;
+
+/** How long manufacturers may quote, and how long a quote is good. */
+export const quoteForMs = 7 * 24 * 3_600_000;
+
+/** Codes as those of offers; `QUOTE_OVER`: it was decided, or it is too late. */
+export class QuoteError extends Error {
+  override readonly name = 'QuoteError';
+  readonly code: 'NOT_FOUND' | 'QUOTE_OVER' | 'NO_CAPACITY';
+
+  constructor(code: QuoteError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Asks manufacturers who were not asked before. The order must be locked. @returns the new ones */
+export async function requestQuotes(
+  transaction: PlatformTransaction,
+  order: Order,
+  manufacturers: readonly number[],
+  now: number,
+): Promise<readonly Quote[]> {
+  if (manufacturers.length === 0) return [];
+  return transaction
+    .insertInto('quotes')
+    .values(
+      manufacturers.map((manufacturer_id) => ({
+        order_id: order.id,
+        manufacturer_id,
+        currency: order.currency,
+        minutes: order.minutes,
+        expires_at: new Date(now + quoteForMs),
+      })),
+    )
+    .onConflict((conflict) => conflict.columns(['order_id', 'manufacturer_id']).doNothing())
+    .returningAll()
+    .execute();
+}
+
+export class Quotes {
+  readonly #orders: Orders;
+  readonly #now: () => number;
+
+  constructor(orders: Orders, now: () => number = Date.now) {
+    this.#orders = orders;
+    this.#now = now;
+  }
+
+  /**
+   * A manufacturer says what he wants for it, and in which ISO week he would make it; again, as long as nobody has it.
+   *
+   * @throws QuoteError, OrderStateError, MoneyError
+   */
+  async submit(transaction: PlatformTransaction, id: number, user: number, price: Money, week: string): Promise<Order> {
+    const { order, quote } = await this.#open(transaction, id, user, ['requested', 'quoted']);
+    sameCurrency(price, { minor: 0, currency: quote.currency as Money['currency'] });
+    await transaction
+      .updateTable('quotes')
+      .set({ state: 'quoted', price_minor: price.minor, week, decided_at: new Date(this.#now()) })
+      .where('id', '=', id)
+      .execute();
+    return this.#orders.applyTo(transaction, order, { event: 'receive_quote', actor: 'manufacturer', actorId: user, data: { quote: id } });
+  }
+
+  /** @throws QuoteError */
+  async decline(transaction: PlatformTransaction, id: number, user: number): Promise<void> {
+    await this.#open(transaction, id, user, ['requested', 'quoted']);
+    await transaction
+      .updateTable('quotes')
+      .set({ state: 'declined', decided_at: new Date(this.#now()) })
+      .where('id', '=', id)
+      .execute();
+  }
+
+  /** The buyer takes one; the others are lost. @throws QuoteError, OrderStateError */
+  async award(transaction: PlatformTransaction, id: number, buyer: number): Promise<Order> {
+    const found = await transaction.selectFrom('quotes').select('order_id').where('id', '=', id).executeTakeFirst();
+    const order = found === undefined ? undefined : await lockOrder(transaction, found.order_id);
+    if (order === undefined || order.buyer_id !== buyer) throw new QuoteError('NOT_FOUND', `there is no quote ${id} for you`);
+    const quote = await transaction.selectFrom('quotes').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
+    if (quote.state !== 'quoted' || quote.week === null) throw new QuoteError('QUOTE_OVER', `this quote is ${quote.state}`);
+    if (quote.expires_at.getTime() <= this.#now()) throw new QuoteError('QUOTE_OVER', 'this quote has expired');
+    const slot = { manufacturer_id: quote.manufacturer_id, process: order.process, week: quote.week, minutes: quote.minutes };
+    if (!(await bookCapacity(transaction, slot))) {
+      throw new QuoteError('NO_CAPACITY', `this manufacturer has no hours left in ${quote.week}: take another quote, or ask again`);
+    }
+    await transaction.updateTable('quotes').set({ state: 'awarded' }).where('id', '=', id).execute();
+    await transaction
+      .updateTable('quotes')
+      .set({ state: 'lost', decided_at: new Date(this.#now()) })
+      .where('order_id', '=', order.id)
+      .where('state', 'in', ['requested', 'quoted'])
+      .execute();
+    return this.#orders.applyTo(transaction, order, {
+      event: 'award',
+      actor: 'buyer',
+      actorId: buyer,
+      data: { quote: id },
+      set: { manufacturer_id: quote.manufacturer_id, price_minor: quote.price_minor },
+    });
+  }
+
+  async #open(transaction: PlatformTransaction, id: number, user: number, states: readonly Quote['state'][]) {
+    const found = await transaction
+      .selectFrom('quotes')
+      .innerJoin('manufacturers', 'manufacturers.id', 'quotes.manufacturer_id')
+      .select('quotes.order_id')
+      .where('quotes.id', '=', id)
+      .where('manufacturers.user_id', '=', user)
+      .executeTakeFirst();
+    if (found === undefined) throw new QuoteError('NOT_FOUND', `there is no quote ${id} for you`);
+    const order = await lockOrder(transaction, found.order_id);
+    const quote = await transaction.selectFrom('quotes').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
+    if (!states.includes(quote.state)) throw new QuoteError('QUOTE_OVER', `this quote is ${quote.state}`);
+    if (quote.expires_at.getTime() <= this.#now()) throw new QuoteError('QUOTE_OVER', 'the time for quotes is over');
+    return { order, quote };
+  }
+}
+
+/** Of an order that is cancelled: what was awarded frees its hours. */
+export async function withdrawQuotes(transaction: PlatformTransaction, order: Order): Promise<void> {
+  const awarded = await transaction
+    .selectFrom('quotes')
+    .selectAll()
+    .where('order_id', '=', order.id)
+    .where('state', '=', 'awarded')
+    .execute();
+  for (const { manufacturer_id, week, minutes } of awarded) {
+    if (week !== null) await freeCapacity(transaction, { manufacturer_id, process: order.process, week, minutes });
+  }
+  await transaction
+    .updateTable('quotes')
+    .set({ state: 'lost', decided_at: new Date() })
+    .where('order_id', '=', order.id)
+    .where('state', 'in', ['requested', 'quoted', 'awarded'])
+    .execute();
+}
