@@ -40,7 +40,8 @@ export default defineConfig({
     retry: process.env['CI'] === 'true' ? 2 : 0,
     hookTimeout: 120_000,
     pool: 'forks',
-    maxWorkers: 2,
+    // More than there are cores: most tests wait for servers most of the time.
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
   },
 });

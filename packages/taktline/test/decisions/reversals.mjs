@@ -514,10 +514,32 @@ export const reversals = [
   {
     decision: 'on Redis a job whose cancellation was asked for does not go back',
     file: `${scripts}/exchange.lua`,
-    search: 'elseif cancels and string.byte(cancels, place) == 49 then',
+    search: "elseif it.kind ~= 'bury' and cancels and string.byte(cancels, place) == 49 then",
     replace: 'elseif false then',
     tests: onRedis,
     only: '^Redis cancel',
+  },
+  {
+    decision: 'a Redis has its append-only file written anew after each start',
+    file: 'dist/broker/redis/append-only-file.js',
+    search: "await wire.send(['BGREWRITEAOF']);",
+    replace: ';',
+    tests: 'test/faults/redis/killed-twice.test.ts',
+  },
+  {
+    decision: 'on Redis a job whose record is missing is not claimed again',
+    file: `${scripts}/prelude.lua`,
+    search: "if raws[number] == '' and bits > 0 then",
+    replace: 'if false then',
+    tests: 'test/faults/redis/killed-twice.test.ts',
+  },
+  {
+    decision: 'on Redis each idle worker is handed jobs in its turn',
+    file: `${scripts}/prelude.lua`,
+    search: 'idle[(now + turn) % #idle + 1]',
+    replace: 'idle[turn]',
+    tests: 'src/broker/redis/redis-broker.test.ts',
+    only: 'passed over',
   },
   {
     decision: 'on Redis jobs come by priority',
