@@ -77,7 +77,8 @@ export async function openResources(settings: Settings, logger: Logger, publicUr
   }
 }
 
-async function openPlatformDatabase(settings: Settings, logger: Logger, closers: Closers) {
+/** The database of the settings, migrated; the embedded one when none is set. */
+export async function openPlatformDatabase(settings: Settings, logger: Logger, closers: Closers) {
   const { databaseUrl } = settings;
   let url = () => databaseUrl ?? '';
   if (databaseUrl === undefined) {

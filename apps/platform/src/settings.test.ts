@@ -36,6 +36,7 @@ describe('readSettings', () => {
       port: 8080,
       demo: true,
       logLevel: 'info',
+      timeZone: 'UTC',
       unsubscribeSecret: undefined,
     });
   });
@@ -73,6 +74,12 @@ describe('readSettings', () => {
     const problems = problemsOf({ [name]: value });
     expect(problems[0]).toMatch(new RegExp(`^${name}: expected `));
     expect(problems.join()).not.toContain('hunter2');
+  });
+
+  it.each(['Mars/Olympus', '+01:00', '2'])('takes no %s for a time zone', (zone) => {
+    expect(problemsOf({ PLATFORM_TZ: zone })).toEqual([
+      `PLATFORM_TZ is "${zone}": expected the IANA name of a time zone, such as Europe/Berlin`,
+    ]);
   });
 
   it('takes the first broker URL that is set', () => {
@@ -135,6 +142,7 @@ describe('readSettings', () => {
   });
 
   it('reads the names that Celery gives to log levels', () => {
+    expect(readSettings({ PLATFORM_TZ: 'Europe/Berlin' }).timeZone).toBe('Europe/Berlin');
     expect(readSettings({ CELERY_LOG_LEVEL: 'DEBUG' }).logLevel).toBe('debug');
     expect(readSettings({ CELERY_LOG_LEVEL: 'WARNING' }).logLevel).toBe('warn');
     expect(readSettings({ CELERY_LOG_LEVEL: 'DEBUG', TAKTLINE_LOG_LEVEL: 'error' }).logLevel).toBe('error');

@@ -45,6 +45,8 @@ export interface Settings {
   readonly port: number;
   readonly demo: boolean;
   readonly logLevel: PlatformLogLevel;
+  /** Where a day begins for business days, due dates and invoices: an IANA name. */
+  readonly timeZone: string;
   /** Undefined: generated, and kept in `folder`. */
   readonly unsubscribeSecret: string | undefined;
 }
@@ -130,6 +132,7 @@ const variables = {
   },
   PORT: { shape: wholeNumber(0, 65_535), expected: 'a whole number from 0 (any free port) to 65535', show: true },
   DEMO: { shape: z.enum(['on', 'off']), expected: 'on or off', show: true },
+  PLATFORM_TZ: { shape: z.string().refine(isTimeZone), expected: 'the IANA name of a time zone, such as Europe/Berlin', show: true },
   TAKTLINE_LOG_LEVEL: { shape: logLevel, expected: expectedLevels, show: true },
   CELERY_LOG_LEVEL: { shape: logLevel, expected: expectedLevels, show: true },
   UNSUBSCRIBE_SECRET: {
@@ -180,6 +183,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     port: values.PORT ?? 8080,
     demo: (values.DEMO ?? 'on') === 'on' && !production && values.SMTP_URL === undefined,
     logLevel: values.TAKTLINE_LOG_LEVEL ?? values.CELERY_LOG_LEVEL ?? 'info',
+    timeZone: values.PLATFORM_TZ ?? 'UTC',
     unsubscribeSecret: values.UNSUBSCRIBE_SECRET,
   };
 }
@@ -260,6 +264,14 @@ function readPublicUrl(text: string): string | undefined {
   const url = parseUrl(text);
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) return undefined;
   return url.origin === text.replace(/\/$/, '').toLowerCase() ? url.origin : undefined;
+}
+
+function isTimeZone(text: string): boolean {
+  try {
+    return /^[A-Za-z]/.test(text) && new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
 }
 
 function parseUrl(text: string): URL | undefined {
