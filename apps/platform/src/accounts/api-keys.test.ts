@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startPostgres, type TestPostgres } from '../../test/database.ts';
+import { newUser } from '../../test/marketplace.ts';
+import type { PlatformDatabase } from '../database/database.ts';
+import { authenticate, createApiKey, revokeApiKey } from './api-keys.ts';
+
+let postgres: TestPostgres;
+let database: PlatformDatabase;
+beforeAll(async () => {
+  postgres = await startPostgres();
+  ({ database } = await postgres.newDatabase());
+});
+afterAll(async () => {
+  await database.destroy();
+  await postgres.stop();
+});
+
+describe('API keys', () => {
+  it('name their user and his role', async () => {
+    const [buyer, staff] = [await newUser(database), await newUser(database, 'staff')];
+    const [one, other] = [await createApiKey(database, buyer, 'shop'), await createApiKey(database, staff, 'desk')];
+    expect(one.secret).toMatch(/^tlk_[\w-]{43}$/);
+    expect(await authenticate(database, `Bearer ${one.secret}`)).toEqual({ user: buyer, role: 'buyer', key: one.id });
+    expect(await authenticate(database, `bearer ${other.secret}`)).toEqual({ user: staff, role: 'staff', key: other.id });
+  });
+
+  it('are not in the database', async () => {
+    const { secret } = await createApiKey(database, await newUser(database), 'shop');
+    const rows = await database.selectFrom('api_keys').selectAll().execute();
+    expect(JSON.stringify(rows.map((row) => [...Object.values(row), row.digest.toString('latin1')]))).not.toContain(secret.slice(4, 24));
+  });
+
+  it('revoked, is refused, and can be revoked once', async () => {
+    const { id, secret } = await createApiKey(database, await newUser(database), 'shop');
+    expect([await revokeApiKey(database, id), await revokeApiKey(database, id), await revokeApiKey(database, 2 ** 40)]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+    expect(await authenticate(database, `Bearer ${secret}`)).toBeUndefined();
+  });
+
+  it.each([
+    undefined,
+    '',
+    'Bearer',
+    'Bearer ',
+    'Basic dXNlcjpwYXNz',
+    `Bearer tlk_${'a'.repeat(43)}`,
+    `Bearer tlk_${'a'.repeat(44)}`,
+    "Bearer tlk_' or true --",
+    `Bearer ${'x'.repeat(100_000)}`,
+  ])('nobody calls with %s', async (header) => {
+    expect(await authenticate(database, header)).toBeUndefined();
+  });
+
+  it('a key of nobody is not made', async () => {
+    await expect(createApiKey(database, 2 ** 40, 'shop')).rejects.toThrow();
+  });
+});

@@ -1,0 +1,69 @@
+/**
+ * API keys: a key names its user, whose role says what it may do. It is shown once; only its SHA-256 is kept, which is enough for
+ * 256 random bits: there is nothing to guess that a slower hash would protect.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import type { PlatformDatabase } from '../database/database.ts';
+import type { UserRole } from '../database/marketplace-tables.ts';
+
+export interface Caller {
+  readonly user: number;
+  readonly role: UserRole;
+  /** The key's id. */
+  readonly key: number;
+}
+
+export interface NewKey {
+  readonly id: number;
+  /** To be kept by whoever asked for it: nobody can read it again. */
+  readonly secret: string;
+}
+
+const prefix = 'tlk_';
+const pattern = /^tlk_[A-Za-z0-9_-]{43}$/;
+
+/** @throws the database's error when there is no such user */
+export async function createApiKey(database: PlatformDatabase, user: number, label: string): Promise<NewKey> {
+  const secret = `${prefix}${randomBytes(32).toString('base64url')}`;
+  const { id } = await database
+    .insertInto('api_keys')
+    .values({ user_id: user, label, digest: digestOf(secret) })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  return { id, secret };
+}
+
+/** It is refused from now on. @returns false when there was none, or it was revoked before */
+export async function revokeApiKey(database: PlatformDatabase, id: number): Promise<boolean> {
+  const revoked = await database
+    .updateTable('api_keys')
+    .set({ revoked_at: new Date() })
+    .where('id', '=', id)
+    .where('revoked_at', 'is', null)
+    .returning('id')
+    .executeTakeFirst();
+  return revoked !== undefined;
+}
+
+/**
+ * Who calls. The database looks the digest up, so that no comparison here tells by its time how much of a key is right.
+ *
+ * @param header of the request: `Authorization: Bearer <key>`
+ * @returns undefined for everything that is not a key which is good now
+ */
+export async function authenticate(database: PlatformDatabase, header: string | undefined): Promise<Caller | undefined> {
+  const secret = /^Bearer (\S+)$/i.exec(header ?? '')?.[1];
+  if (secret === undefined || !pattern.test(secret)) return undefined;
+  const found = await database
+    .selectFrom('api_keys')
+    .innerJoin('users', 'users.id', 'api_keys.user_id')
+    .select(['api_keys.id as key', 'users.id as user', 'users.role'])
+    .where('api_keys.digest', '=', digestOf(secret))
+    .where('api_keys.revoked_at', 'is', null)
+    .executeTakeFirst();
+  return found;
+}
+
+function digestOf(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest();
+}
