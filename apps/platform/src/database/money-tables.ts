@@ -19,6 +19,7 @@ export interface PaymentsTable {
   captured_minor: ColumnType<number, never, number>;
   refunded_minor: ColumnType<number, never, number>;
   disputed: ColumnType<boolean, never, boolean>;
+  charge: ColumnType<string | null, never, string | null>;
   decline_code: ColumnType<string | null, never, string | null>;
   declined_hard: ColumnType<boolean, never, boolean>;
   first_declined_at: ColumnType<Date | null, never, Date | null>;

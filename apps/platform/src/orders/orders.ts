@@ -7,7 +7,9 @@ import { type Selectable, sql, type Transaction } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { OrderEventsTable, OrdersTable } from '../database/marketplace-tables.ts';
 import type { PlatformTables } from '../database/tables.ts';
+import { money, share } from '../money/money.ts';
 import {
+  cancellationFee,
   type NextStep,
   nextStep,
   type OrderActor,
@@ -34,8 +36,8 @@ export interface OrderChange {
   readonly expectedVersion?: number;
   /** Kept with the event. No personal data. */
   readonly data?: Readonly<Record<string, unknown>>;
-  /** What an award or an accepted offer settles, and what a cancellation costs. */
-  readonly set?: Partial<Pick<Order, 'manufacturer_id' | 'price_minor' | 'fee_minor'>>;
+  /** What an award or an accepted offer settles. */
+  readonly set?: Partial<Pick<Order, 'manufacturer_id' | 'price_minor'>>;
 }
 
 /** `NOT_FOUND`, or `VERSION_CONFLICT` when somebody has changed the order meanwhile. */
@@ -73,7 +75,8 @@ export class Orders {
 
   /** The same to an order that the transaction has locked already. */
   async applyTo(transaction: PlatformTransaction, order: Order, change: OrderChange): Promise<Order> {
-    const { event, actor, actorId, expectedVersion, data = {}, set = {} } = change;
+    const { event, actor, actorId, expectedVersion, data = {} } = change;
+    const set = { ...change.set, ...cancellation(order, change) };
     if (expectedVersion !== undefined && expectedVersion !== order.version) {
       throw new OrderError('VERSION_CONFLICT', `the order is at version ${order.version} now; read it again`);
     }
@@ -134,6 +137,12 @@ export function factsOf(order: Pick<Order, 'state' | 'held_state' | 'mode' | 'pr
 
 function deadlineOf({ deadlineMs }: NextStep): Date | null {
   return deadlineMs === undefined ? null : new Date(Date.now() + deadlineMs);
+}
+
+/** A buyer who cancels late owes a fee. Whom the platform cancels for owes none. */
+function cancellation(order: Order, { event, actor }: OrderChange): Partial<Pick<Order, 'fee_minor'>> {
+  if (event !== 'cancel' || actor !== 'buyer' || order.price_minor === null) return {};
+  return { fee_minor: share(money(order.price_minor, order.currency), cancellationFee(factsOf(order))).minor };
 }
 
 /** A buyer may change his own orders only, a manufacturer those that he has got. */

@@ -22,6 +22,8 @@ create table platform.payments (
   captured_minor bigint not null default 0 check (captured_minor between 0 and amount_minor),
   refunded_minor bigint not null default 0 check (refunded_minor between 0 and captured_minor),
   disputed boolean not null default false,
+  -- The provider's id of the last try to charge that we know of.
+  charge text,
   decline_code text,
   declined_hard boolean not null default false,
   -- Soft declines are tried again on days that count from the first one.
@@ -38,7 +40,7 @@ create index payments_retry on platform.payments (retry_at) where retry_at is no
 create index payments_unsettled on platform.payments (updated_at) where status in ('created', 'processing', 'unknown', 'requires_action');
 create index payments_created on platform.payments (created_at);
 -- One payment at a time for an order.
-create unique index payments_one on platform.payments (order_id) where status not in ('failed', 'cancelled');
+create unique index payments_one on platform.payments (order_id) where status <> 'cancelled' and not declined_hard;
 
 create table platform.payment_attempts (
   payment_id bigint not null references platform.payments,
