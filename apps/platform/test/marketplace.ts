@@ -32,7 +32,6 @@ export async function newManufacturer(
       longitude: -1.55,
       time_zone: 'Europe/London',
       lead_days: 3,
-      currencies: ['EUR', 'USD', 'GBP', 'JPY'],
       ...values,
       user_id: user,
     })

@@ -34,7 +34,6 @@ export interface ManufacturersTable {
   longitude: number;
   time_zone: string;
   lead_days: number;
-  currencies: readonly string[];
   export_countries: Generated<readonly string[]>;
   rating_sum: Generated<number>;
   rating_count: Generated<number>;

@@ -34,7 +34,6 @@ export interface SampleManufacturer {
   readonly longitude: number;
   readonly timeZone: string;
   readonly leadDays: number;
-  readonly currencies: readonly string[];
   readonly exportCountries: readonly string[];
   readonly ratings: readonly number[];
   readonly delivered: number;
@@ -45,13 +44,18 @@ export interface SampleManufacturer {
   readonly capacity: readonly { readonly process: string; readonly week: string; readonly minutes: number }[];
 }
 
-export interface SampleProcess {
-  readonly process: string;
+export interface SamplePrice {
   readonly currency: string;
   readonly setupMinor: number;
   readonly hourMinor: number;
   readonly unitMinor: number;
   readonly minimumMinor: number;
+}
+
+export interface SampleProcess {
+  readonly process: string;
+  /** For each currency that is accepted. */
+  readonly prices: readonly SamplePrice[];
   readonly largestQuantity: number;
   readonly materials: Readonly<Record<string, number>>;
   readonly machines: readonly { readonly name: string; readonly minutesADay: number }[];
@@ -95,6 +99,14 @@ interface Place {
   readonly timeZone: string;
   readonly currency: string;
 }
+
+/** Minor units for a hundredth of a euro, about. */
+const currencies = [
+  { currency: 'EUR', rate: 1 },
+  { currency: 'USD', rate: 1.1 },
+  { currency: 'GBP', rate: 0.85 },
+  { currency: 'JPY', rate: 1.6 },
+] as const;
 
 const europe = 'Europe/Berlin';
 const america = 'America/New_York';
@@ -177,7 +189,8 @@ function manufacturer(random: SampleRandom, place: number, from: string): Sample
   const own = Array.from({ length: count }, (_, index) => processes[(first + index * 2) % processes.length] ?? processes[0]);
   const closures = plannedDays(from).filter((day) => isBusinessDay(day) && random.chance(0.02));
   const closed = new Set(closures);
-  const made = [...new Set(own)].map((process) => sampleProcess(random, process, at.currency));
+  const accepted = currencies.filter(({ currency }) => currency === at.currency || random.chance(0.85));
+  const made = [...new Set(own)].map((process) => sampleProcess(random, process, accepted));
   return {
     user: {
       role: 'manufacturer',
@@ -193,7 +206,6 @@ function manufacturer(random: SampleRandom, place: number, from: string): Sample
     longitude: at.longitude + (random.next() - 0.5),
     timeZone: at.timeZone,
     leadDays: random.whole(2, 8),
-    currencies: ['EUR', 'USD', 'GBP', 'JPY'].filter((currency) => currency === at.currency || random.chance(0.85)),
     exportCountries: random.chance(0.4) ? [at.country] : [],
     ratings: Array.from({ length: random.whole(0, 30) }, () => random.of([5, 5, 5, 4, 4, 3, 2])),
     ...deliveries(random),
@@ -211,14 +223,22 @@ function deliveries(random: SampleRandom): { readonly delivered: number; readonl
   return { delivered, deliveredInTime: Math.floor(delivered * (0.7 + 0.3 * random.next())) };
 }
 
-function sampleProcess(random: SampleRandom, process: Process, currency: string): SampleProcess {
+function sampleProcess(random: SampleRandom, process: Process, accepted: readonly (typeof currencies)[number][]): SampleProcess {
+  const [setup, hour, unit, minimum] = [
+    random.whole(3_000, 15_000),
+    random.whole(4_000, 11_000),
+    random.whole(50, 600),
+    random.whole(5_000, 20_000),
+  ];
   return {
     process,
-    currency,
-    setupMinor: random.whole(3_000, 15_000),
-    hourMinor: random.whole(4_000, 11_000),
-    unitMinor: random.whole(50, 600),
-    minimumMinor: random.whole(5_000, 20_000),
+    prices: accepted.map(({ currency, rate }) => ({
+      currency,
+      setupMinor: Math.round(setup * rate),
+      hourMinor: Math.round(hour * rate),
+      unitMinor: Math.round(unit * rate),
+      minimumMinor: Math.round(minimum * rate),
+    })),
     largestQuantity: random.of([500, 2_000, 10_000, 50_000]),
     materials: Object.fromEntries(materialsOf[process].map((material) => [material, random.whole(8_000, 16_000)])),
     machines: Array.from({ length: random.whole(1, 4) }, (_, index) => ({

@@ -68,7 +68,6 @@ async function storeManufacturers(transaction: PlatformTransaction, { manufactur
       longitude: one.longitude,
       time_zone: one.timeZone,
       lead_days: one.leadDays,
-      currencies: one.currencies,
       export_countries: one.exportCountries,
       rating_sum: one.ratings.reduce((sum, rating) => sum + rating, 0),
       rating_count: one.ratings.length,
@@ -82,17 +81,19 @@ async function storeManufacturers(transaction: PlatformTransaction, { manufactur
     transaction,
     'manufacturer_processes',
     each(({ processes }, manufacturer_id) =>
-      processes.map((one) => ({
-        manufacturer_id,
-        process: one.process,
-        currency: one.currency,
-        setup_minor: one.setupMinor,
-        hour_minor: one.hourMinor,
-        unit_minor: one.unitMinor,
-        minimum_minor: one.minimumMinor,
-        largest_quantity: one.largestQuantity,
-        material_factors: JSON.stringify(one.materials),
-      })),
+      processes.flatMap(({ process, prices, largestQuantity, materials }) =>
+        prices.map((price) => ({
+          manufacturer_id,
+          process,
+          currency: price.currency,
+          setup_minor: price.setupMinor,
+          hour_minor: price.hourMinor,
+          unit_minor: price.unitMinor,
+          minimum_minor: price.minimumMinor,
+          largest_quantity: largestQuantity,
+          material_factors: JSON.stringify(materials),
+        })),
+      ),
     ),
   );
   await insert(

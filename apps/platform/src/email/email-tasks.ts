@@ -2,8 +2,11 @@
  * The email tasks with their options: queues, limits, retries. What they do is in send-one.ts, send-bulk.ts and
  * retry-failed.ts; what they share is put together here, once for each app.
  */
+import type { Transaction } from 'kysely';
 import type { App, Duration, JobHandle } from 'taktline';
+import type { z } from 'zod';
 import type { PlatformDatabase } from '../database/database.ts';
+import type { PlatformTables } from '../database/tables.ts';
 import { cutList } from './bulk-list.ts';
 import { DeliveryRecords } from './delivery-records.ts';
 import { EmailBatches } from './email-batches.ts';
@@ -137,6 +140,13 @@ export function emailTasks(app: App, deps: EmailDeps) {
       const delivery = newDelivery(urgent ? 'urgent' : 'normal', { email, template, context }, deps.mailFrom);
       await records.noteQueued(delivery, handle.id).catch(() => app.logger.warn('a queued email could not be noted', { record: email.id }));
       return handle;
+    },
+    /**
+     * Enqueues one mail with what it tells of: it is sent when the transaction commits, and not at all when it does not. The
+     * same record makes one mail.
+     */
+    enqueueIn(transaction: Transaction<PlatformTables>, input: z.input<typeof sendEmailInput>) {
+      return sendEmail.enqueue(input, { transaction, id: sendJobId(input.email.id, 1) });
     },
     /**
      * Enqueues email.sendBulk for a list of any length, in as many jobs as it takes.

@@ -39,7 +39,6 @@ create table platform.manufacturers (
   longitude double precision not null check (longitude between -180 and 180),
   time_zone text not null,
   lead_days integer not null check (lead_days >= 0),
-  currencies text[] not null,
   export_countries text[] not null default '{}',
   rating_sum integer not null default 0,
   rating_count integer not null default 0,
@@ -49,7 +48,7 @@ create table platform.manufacturers (
   created_at timestamptz not null default now()
 );
 
--- material_factors: material -> hundredths of a percent of the price; only these materials are worked.
+-- Prices, for each currency that is accepted. material_factors: material -> hundredths of a percent; only these are worked.
 create table platform.manufacturer_processes (
   manufacturer_id bigint not null references platform.manufacturers,
   process text not null,
@@ -60,7 +59,7 @@ create table platform.manufacturer_processes (
   minimum_minor bigint not null check (minimum_minor >= 0),
   largest_quantity integer not null check (largest_quantity > 0),
   material_factors jsonb not null,
-  primary key (manufacturer_id, process)
+  primary key (manufacturer_id, process, currency)
 );
 create index manufacturer_processes_process on platform.manufacturer_processes (process);
 
