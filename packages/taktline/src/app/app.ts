@@ -108,7 +108,7 @@ export class App {
     this.#catalogue = new Catalogue(inspector, this.#tasks);
     this.inspector = new Inspection(inspector, this.#catalogue);
     this.outbox = new Outbox({
-      where: () => `${describeUrl(this.#outboxUrl())}, schema ${settings.outbox.schema}`,
+      where: () => `${describeUrl(this.#outboxUrl()())}, schema ${settings.outbox.schema}`,
       database: () => this.#outboxDatabase(),
       broker,
       inspector,
@@ -296,7 +296,7 @@ export class App {
     return this.#settings.queues.filter((queue) => queue.keepUntilEnd === true).map((queue) => queue.name);
   }
 
-  #outboxUrl(): string {
+  #outboxUrl(): () => string {
     const { databaseUrl } = this.#settings.outbox;
     if (databaseUrl !== undefined) return databaseUrl;
     throw new TaktlineError('INVALID_OPTION', 'the outbox has no database: set DATABASE_URL, or createApp({ outbox: { databaseUrl } })');

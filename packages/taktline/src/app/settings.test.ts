@@ -101,11 +101,12 @@ it('fills in the defaults', () => {
 
 it('takes for the database of the outbox what is named, DATABASE_URL, or the broker', () => {
   const databaseUrl = (options: AppOptions['outbox'], env: Record<string, string>) =>
-    appSettings({ queues, outbox: options ?? {} }, env).outbox.databaseUrl;
+    appSettings({ queues, outbox: options ?? {} }, env).outbox.databaseUrl?.();
   const [named, set, broker] = [url('named'), url('set'), url('broker')];
   expect(databaseUrl({ databaseUrl: named }, { DATABASE_URL: set, BROKER_URL: broker })).toBe(named);
   expect(databaseUrl({}, { DATABASE_URL: set, BROKER_URL: broker })).toBe(set);
   expect(databaseUrl({}, { BROKER_URL: broker })).toBe(broker);
+  expect(databaseUrl({ databaseUrl: () => named }, { DATABASE_URL: set })).toBe(named);
   expect(databaseUrl({}, { REDIS_URL: 'redis://localhost' })).toBeUndefined();
 });
 

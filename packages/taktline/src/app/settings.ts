@@ -43,9 +43,10 @@ export interface AppOptions {
 export interface OutboxOptions {
   /**
    * The app's database, for relays and for people who look: `postgres://user:password@host:5432/database`. Default: that of the
-   * environment variable DATABASE_URL, else the broker's, if it is Postgres.
+   * environment variable DATABASE_URL, else the broker's, if it is Postgres. A function is asked for each new connection: an
+   * embedded server that was started again may have another port.
    */
-  readonly databaseUrl?: string;
+  readonly databaseUrl?: string | (() => string);
   /** The schema in which `migrateOutbox()` has made the tables. Default `taktline_outbox`. */
   readonly schema?: string;
   /** How long it is known which effects `ctx.once()` has made. Default 90 days. */
@@ -87,7 +88,7 @@ export interface AppSettings {
 
 export interface OutboxSettings {
   /** Undefined where none is named. */
-  readonly databaseUrl: string | undefined;
+  readonly databaseUrl: (() => string) | undefined;
   readonly schema: string;
   readonly effectsTtlMs: number;
 }
@@ -200,10 +201,11 @@ function shared(options: Omit<AppOptions, 'queues'>, env: Environment): Omit<App
 function outboxSettings(options: OutboxOptions, broker: string, env: Environment): OutboxSettings {
   const isPostgres = (url: string | undefined) => url !== undefined && /^postgres(ql)?:/i.test(url);
   const given = options.databaseUrl || undefined;
-  if (given !== undefined && !(isPostgres(given) && URL.canParse(given)))
+  const named = typeof given === 'function' ? undefined : (given ?? [env['DATABASE_URL'], broker].find((url) => isPostgres(url)));
+  if (typeof given === 'string' && !(isPostgres(given) && URL.canParse(given)))
     throw new TaktlineError('INVALID_OPTION', 'outbox.databaseUrl: expected postgres://user:password@host:5432/database');
   return {
-    databaseUrl: given ?? [env['DATABASE_URL'], broker].find((url) => isPostgres(url)),
+    databaseUrl: typeof given === 'function' ? given : named === undefined ? undefined : () => named,
     schema: checkSchemaName(options.schema ?? defaults.outboxSchema, 'outbox.schema'),
     effectsTtlMs: toMs(options.effectsTtl ?? defaults.effectsTtlMs, 'outbox.effectsTtl'),
   };

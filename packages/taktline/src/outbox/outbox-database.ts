@@ -4,7 +4,8 @@ import { type ErrorCode, TaktlineError } from '../support/taktline-error.ts';
 import { type OutboxStatements, outboxError, outboxStatements } from './tables.ts';
 
 export interface OutboxDatabaseOptions {
-  readonly url: string;
+  /** Asked for each new connection. */
+  readonly url: () => string;
   /** Checked. */
   readonly schema: string;
 }
@@ -22,7 +23,7 @@ export class OutboxDatabase {
   constructor({ url, schema }: OutboxDatabaseOptions) {
     this.#schema = schema;
     this.statements = outboxStatements(schema);
-    this.#connection = new Connection({ url: () => Promise.resolve(url), name: `taktline outbox ${schema}`, max: connections });
+    this.#connection = new Connection({ url: () => Promise.resolve(url()), name: `taktline outbox ${schema}`, max: connections });
   }
 
   /**

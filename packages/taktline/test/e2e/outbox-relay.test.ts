@@ -58,6 +58,20 @@ const sent = async () =>
 onEachBroker('relays', (h) => {
   withDatabase(h);
 
+  it('one asks anew where the database is, when it could not be reached', async () => {
+    const settings = database.settings ?? {};
+    const good = typeof settings.databaseUrl === 'string' ? settings.databaseUrl : '';
+    let url = 'postgres://nobody@127.0.0.1:1/nowhere';
+    const { app, ran, enqueue } = await scene(h, { outbox: { ...settings, databaseUrl: () => url } });
+    const relay = app.relay();
+    await expect(relay.start()).rejects.toMatchObject({ code: 'OUTBOX_UNAVAILABLE' });
+    url = good;
+    await relay.start();
+    await app.worker().start();
+    await enqueue([1, 2]);
+    await polled(() => sorted(ran)).toEqual([1, 2]);
+  });
+
   it.each(['before', 'after'])(
     'a batch whose relay died %s it had sent it is sent by another one, and its jobs are made once',
     async (when) => {
