@@ -7,12 +7,14 @@
 export interface PlatformQueue {
   readonly name: string;
   readonly priority: number;
+  /** Its jobs stay in the outbox until they have ended, so that they survive a broker that loses its data. */
+  readonly keepUntilEnd?: boolean;
 }
 
 export const queues = [
-  { name: 'payment.critical', priority: 10 },
-  { name: 'order.critical', priority: 10 },
-  { name: 'monitoring.critical', priority: 10 },
+  { name: 'payment.critical', priority: 10, keepUntilEnd: true },
+  { name: 'order.critical', priority: 10, keepUntilEnd: true },
+  { name: 'monitoring.critical', priority: 10, keepUntilEnd: true },
   { name: 'email.urgent', priority: 9 },
   { name: 'analytics.realtime', priority: 7 },
   { name: 'payment.normal', priority: 6 },

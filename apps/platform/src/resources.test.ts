@@ -49,8 +49,9 @@ describe('openResources', () => {
     const settings = readSettings({ DATABASE_URL: await postgres.newDatabaseUrl(), TAKTLINE_FOLDER: join(folder, 'one') });
     const resources = await openResources(settings, silentLogger, () => 'http://localhost:1');
     expect(resources.databaseAt).toMatch(/^127\.0\.0\.1:\d+\/test_/);
+    expect(resources.paymentsAt).toMatch(/^sandbox at http:\/\/127\.0\.0\.1:\d+$/);
     expect(resources.mailAt).toMatch(/^local mailbox on 127\.0\.0\.1:\d+$/);
-    expect(resources.emailDeps.unsubscribe.urlFor('x')).toMatch(/^http:\/\/localhost:1\/unsubscribe\?/);
+    expect(resources.deps.unsubscribe.urlFor('x')).toMatch(/^http:\/\/localhost:1\/unsubscribe\?/);
     expect(await resources.database.selectFrom('email_deliveries').selectAll().execute()).toEqual([]);
     expect(await listens(port(resources.mailAt))).toBe(true);
     await resources.close();
@@ -64,7 +65,7 @@ describe('openResources', () => {
     await writeFile(join(bad, 'unsubscribe-secret'), 'short');
     const settings = readSettings({ DATABASE_URL: await postgres.newDatabaseUrl(), TAKTLINE_FOLDER: bad });
     const before = servers();
-    await expect(openResources(settings, silentLogger, () => '')).rejects.toThrow('does not hold a secret');
+    await expect(openResources(settings, silentLogger, () => 'http://localhost:1')).rejects.toThrow('does not hold a secret');
     await expect.poll(servers, patience).toBe(before);
   });
 });

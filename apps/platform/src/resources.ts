@@ -6,25 +6,32 @@
 import { resolve } from 'node:path';
 import type { Logger } from 'taktline';
 import { joinEmbedded } from 'taktline/embedded';
+import type { PlatformDeps } from './app.ts';
 import { openDatabase, type PlatformDatabase } from './database/database.ts';
 import { migrate } from './database/migrate.ts';
-import type { EmailDeps } from './email/email-tasks.ts';
 import { createMailer } from './email/mailer.ts';
 import { loadTemplates } from './email/templates.ts';
 import { createUnsubscribeLinks } from './email/unsubscribe.ts';
 import { keptUnsubscribeSecret } from './email/unsubscribe-secret.ts';
 import { startMailboxServer } from './mailbox/mailbox-server.ts';
 import { MailboxStore } from './mailbox/mailbox-store.ts';
+import { openGateway } from './payments/open-gateway.ts';
+import type { SandboxGateway } from './payments/sandbox-gateway.ts';
 import type { Settings, SmtpSettings } from './settings.ts';
 
 export interface Resources {
-  readonly emailDeps: EmailDeps;
+  readonly deps: PlatformDeps;
   readonly database: PlatformDatabase;
+  /** With its password; an embedded server that was started again may have another one. */
+  readonly databaseUrl: () => string;
+  /** Undefined when money is real, or in another process's sandbox. */
+  readonly sandbox: SandboxGateway | undefined;
   /** Undefined when mail goes to a real server. */
   readonly mailbox: MailboxStore | undefined;
   /** For people, without passwords. */
   readonly databaseAt: string;
   readonly mailAt: string;
+  readonly paymentsAt: string;
   /** Safe to call twice. */
   close(): Promise<void>;
 }
@@ -55,7 +62,9 @@ export class Closers {
 export async function openResources(settings: Settings, logger: Logger, publicUrl: () => string): Promise<Resources> {
   const closers = new Closers();
   try {
-    const { database, databaseAt } = await openPlatformDatabase(settings, logger, closers);
+    const { database, databaseAt, databaseUrl } = await openPlatformDatabase(settings, logger, closers);
+    const payments = await openGateway(settings, publicUrl());
+    closers.add(() => payments.close());
     const { smtp, mailbox } = await openMail(settings, closers);
     const mailer = createMailer(smtp);
     closers.add(() => mailer.close());
@@ -64,11 +73,22 @@ export async function openResources(settings: Settings, logger: Logger, publicUr
       publicUrl,
     });
     return {
-      emailDeps: { database, mailer, templates: loadTemplates(), unsubscribe, mailFrom: settings.mailFrom },
+      deps: {
+        database,
+        mailer,
+        templates: loadTemplates(),
+        unsubscribe,
+        mailFrom: settings.mailFrom,
+        gateway: payments.gateway,
+        timeZone: settings.timeZone,
+      },
       database,
+      databaseUrl,
+      sandbox: payments.sandbox,
       mailbox,
       databaseAt,
       mailAt: mailbox === undefined ? `${smtp.host}:${smtp.port}` : `local mailbox on ${smtp.host}:${smtp.port}`,
+      paymentsAt: payments.where,
       close: () => closers.close(),
     };
   } catch (error) {
@@ -93,7 +113,11 @@ export async function openPlatformDatabase(settings: Settings, logger: Logger, c
   closers.add(() => database.destroy());
   const done = await migrate(database);
   if (done.length > 0) logger.info('the database was migrated', { migrations: done });
-  return { database, databaseAt: databaseUrl === undefined ? `embedded Postgres in ${settings.folder}` : describeUrl(databaseUrl) };
+  return {
+    database,
+    databaseUrl: url,
+    databaseAt: databaseUrl === undefined ? `embedded Postgres in ${settings.folder}` : describeUrl(databaseUrl),
+  };
 }
 
 async function openMail(settings: Settings, closers: Closers): Promise<{ smtp: SmtpSettings; mailbox: MailboxStore | undefined }> {

@@ -18,6 +18,8 @@ const production = {
   MAIL_FROM: 'Orders <orders@example.com>',
   PUBLIC_URL: 'https://mail.example.com',
   UNSUBSCRIBE_SECRET: 'x'.repeat(32),
+  STRIPE_SECRET_KEY: 'sk_live_1',
+  STRIPE_WEBHOOK_SECRET: 'whsec_1',
 };
 
 describe('readSettings', () => {
@@ -36,6 +38,8 @@ describe('readSettings', () => {
       port: 8080,
       demo: true,
       logLevel: 'info',
+      stripe: undefined,
+      sandboxUrl: undefined,
       timeZone: 'UTC',
       unsubscribeSecret: undefined,
     });
@@ -69,6 +73,8 @@ describe('readSettings', () => {
     ['SMTP_URL', 'smtp://app:hunter2@mail.example:587/?logger=true'],
     ['SMTP_URL', 'smtp://app:hunter2%ZZ@mail.example'],
     ['UNSUBSCRIBE_SECRET', 'hunter2'],
+    ['STRIPE_SECRET_KEY', 'hunter2'],
+    ['STRIPE_WEBHOOK_SECRET', 'hunter2'],
     ['MAIL_FROM', 'hunter2\r\nBcc: x@example.com'],
   ])('does not show the value of %s', (name, value) => {
     const problems = problemsOf({ [name]: value });
@@ -80,6 +86,18 @@ describe('readSettings', () => {
     expect(problemsOf({ PLATFORM_TZ: zone })).toEqual([
       `PLATFORM_TZ is "${zone}": expected the IANA name of a time zone, such as Europe/Berlin`,
     ]);
+  });
+
+  it('takes a key of Stripe with the secret of its webhook only, and no sandbox that is elsewhere', () => {
+    expect(readSettings({ STRIPE_SECRET_KEY: 'sk_test_1', STRIPE_WEBHOOK_SECRET: 'whsec_1' }).stripe).toEqual({
+      secretKey: 'sk_test_1',
+      webhookSecret: 'whsec_1',
+    });
+    expect(problemsOf({ STRIPE_SECRET_KEY: 'sk_test_1' })[0]).toContain('set both');
+    expect(readSettings({ SANDBOX_GATEWAY_URL: 'http://127.0.0.1:12111' }).sandboxUrl).toBe('http://127.0.0.1:12111');
+    for (const url of ['http://10.0.0.1:12111', 'https://127.0.0.1:1', 'http://127.0.0.1', 'http://127.0.0.1:1/path']) {
+      expect(problemsOf({ SANDBOX_GATEWAY_URL: url })[0]).toMatch(/^SANDBOX_GATEWAY_URL/);
+    }
   });
 
   it('takes the first broker URL that is set', () => {
@@ -127,11 +145,14 @@ describe('readSettings', () => {
       'MAIL_FROM',
       'PUBLIC_URL',
       'UNSUBSCRIBE_SECRET',
+      'STRIPE_SECRET_KEY',
+      'STRIPE_WEBHOOK_SECRET',
     ]);
     expect(readSettings(production)).toMatchObject({ production: true, demo: false, brokerUrl: production.DATABASE_URL });
     expect(problemsOf({ ...production, BROKER_URL: 'embedded:.taktline' })).toHaveLength(1);
     expect(problemsOf({ ...production, PUBLIC_URL: 'http://mail.example.com' })).toHaveLength(1);
     expect(problemsOf({ ...production, DEMO: 'on' })).toHaveLength(1);
+    expect(problemsOf({ ...production, SANDBOX_GATEWAY_URL: 'http://127.0.0.1:1' })[0]).toContain('moves no money');
   });
 
   it('sends sample mail to the local mailbox only', () => {

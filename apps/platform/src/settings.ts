@@ -45,6 +45,10 @@ export interface Settings {
   readonly port: number;
   readonly demo: boolean;
   readonly logLevel: PlatformLogLevel;
+  /** Undefined: the sandbox. */
+  readonly stripe: { readonly secretKey: string; readonly webhookSecret: string } | undefined;
+  /** Of a sandbox in another process, such as `http://127.0.0.1:12111`. Undefined: one in this process. */
+  readonly sandboxUrl: string | undefined;
   /** Where a day begins for business days, due dates and invoices: an IANA name. */
   readonly timeZone: string;
   /** Undefined: generated, and kept in `folder`. */
@@ -132,6 +136,21 @@ const variables = {
   },
   PORT: { shape: wholeNumber(0, 65_535), expected: 'a whole number from 0 (any free port) to 65535', show: true },
   DEMO: { shape: z.enum(['on', 'off']), expected: 'on or off', show: true },
+  STRIPE_SECRET_KEY: {
+    shape: z.string().regex(/^(sk|rk)_[\x21-\x7e]+$/),
+    expected: 'a secret key of Stripe, sk_... or rk_...',
+    show: false,
+  },
+  STRIPE_WEBHOOK_SECRET: {
+    shape: z.string().regex(/^whsec_[\x21-\x7e]+$/),
+    expected: "the secret of Stripe's webhook, whsec_...",
+    show: false,
+  },
+  SANDBOX_GATEWAY_URL: {
+    shape: z.string().refine(isSandboxUrl),
+    expected: 'the URL of a sandbox on this machine, such as http://127.0.0.1:12111',
+    show: true,
+  },
   PLATFORM_TZ: { shape: z.string().refine(isTimeZone), expected: 'the IANA name of a time zone, such as Europe/Berlin', show: true },
   TAKTLINE_LOG_LEVEL: { shape: logLevel, expected: expectedLevels, show: true },
   CELERY_LOG_LEVEL: { shape: logLevel, expected: expectedLevels, show: true },
@@ -160,6 +179,9 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     problems.push('CELERY_RESULT_BACKEND: results are kept by the broker; leave it out, or set it to the same URL as the broker');
   }
   if (production) problems.push(...missingInProduction(env, brokerUrl));
+  if ((values.STRIPE_SECRET_KEY === undefined) !== (values.STRIPE_WEBHOOK_SECRET === undefined) && !production) {
+    problems.push('STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET: set both, or none for the sandbox');
+  }
   if (values.SMTP_URL !== undefined && env['MAIL_FROM'] === undefined && !production) {
     problems.push(`MAIL_FROM is missing: with SMTP_URL it must be ${variables.MAIL_FROM.expected}`);
   }
@@ -183,6 +205,11 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     port: values.PORT ?? 8080,
     demo: (values.DEMO ?? 'on') === 'on' && !production && values.SMTP_URL === undefined,
     logLevel: values.TAKTLINE_LOG_LEVEL ?? values.CELERY_LOG_LEVEL ?? 'info',
+    stripe:
+      values.STRIPE_SECRET_KEY === undefined || values.STRIPE_WEBHOOK_SECRET === undefined
+        ? undefined
+        : { secretKey: values.STRIPE_SECRET_KEY, webhookSecret: values.STRIPE_WEBHOOK_SECRET },
+    sandboxUrl: values.SANDBOX_GATEWAY_URL,
     timeZone: values.PLATFORM_TZ ?? 'UTC',
     unsubscribeSecret: values.UNSUBSCRIBE_SECRET,
   };
@@ -213,7 +240,16 @@ function missingInProduction(env: Readonly<Record<string, string | undefined>>, 
   if (env['PUBLIC_URL']?.trim().toLowerCase().startsWith('http:')) {
     problems.push('PUBLIC_URL: one-click unsubscribing (RFC 8058) needs an https URL');
   }
-  for (const name of ['DATABASE_URL', 'SMTP_URL', 'MAIL_FROM', 'PUBLIC_URL', 'UNSUBSCRIBE_SECRET'] as const) {
+  if (isSet('SANDBOX_GATEWAY_URL')) problems.push('SANDBOX_GATEWAY_URL: the sandbox moves no money, and is not for NODE_ENV=production');
+  for (const name of [
+    'DATABASE_URL',
+    'SMTP_URL',
+    'MAIL_FROM',
+    'PUBLIC_URL',
+    'UNSUBSCRIBE_SECRET',
+    'STRIPE_SECRET_KEY',
+    'STRIPE_WEBHOOK_SECRET',
+  ] as const) {
     if (!isSet(name)) problems.push(`${name} is missing: with NODE_ENV=production it must be ${variables[name].expected}`);
   }
   return problems;
@@ -264,6 +300,17 @@ function readPublicUrl(text: string): string | undefined {
   const url = parseUrl(text);
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) return undefined;
   return url.origin === text.replace(/\/$/, '').toLowerCase() ? url.origin : undefined;
+}
+
+function isSandboxUrl(text: string): boolean {
+  const url = parseUrl(text);
+  return (
+    url !== undefined &&
+    url.protocol === 'http:' &&
+    isLoopback(url.hostname.replace(/^\[|\]$/g, '')) &&
+    url.port !== '' &&
+    ['', '/'].includes(url.pathname)
+  );
 }
 
 function isTimeZone(text: string): boolean {

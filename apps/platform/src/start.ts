@@ -47,8 +47,8 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
     closers.add(() => resources.close());
     const brokerUrl = settings.brokerUrl ?? `embedded:${settings.folder}`;
     const { app, tasks } = createPlatform(
-      { brokerUrl, logger },
-      { ...resources.emailDeps, ...(settings.demo ? { retryInitial: demoRetryInitial } : {}) },
+      { brokerUrl, databaseUrl: resources.databaseUrl, logger },
+      { ...resources.deps, ...(settings.demo ? { retryInitial: demoRetryInitial } : {}) },
     );
     closers.add(() => app.close());
     await app.ping();
@@ -59,13 +59,15 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
         checks: { database: () => pingDatabase(resources.database) },
         queues,
         tasks: app.taskNames,
-        templates: resources.emailDeps.templates,
-        unsubscribe: resources.emailDeps.unsubscribe,
+        templates: resources.deps.templates,
+        unsubscribe: resources.deps.unsubscribe,
         records: tasks.records,
         suppressions: tasks.suppressions,
         mailbox: resources.mailbox,
         publicUrl: settings.publicUrl,
         logger,
+        gateway: resources.deps.gateway,
+        paymentChanged: (intent) => tasks.paymentChanged(intent),
         enqueue: async (input, urgent) => (await tasks.enqueueRecord(input, { urgent })).id,
       }),
     );
@@ -73,6 +75,10 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
     const worker = app.worker({ queues: queueNames, concurrency, name: 'platform@%h' });
     closers.add(() => worker.stop());
     await worker.start();
+
+    const relay = app.relay();
+    closers.add(() => relay.stop());
+    await relay.start();
 
     const beat = app.beat();
     closers.add(() => beat.stop());
@@ -91,6 +97,7 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
         ['broker', settings.brokerUrl === undefined ? resources.databaseAt : await app.where()],
         ['database', resources.databaseAt],
         ['mail', resources.mailAt],
+        ['payments', resources.paymentsAt],
         ['worker', `${queueNames.length} queues, ${app.taskNames.length} tasks, ${concurrency} jobs at once`],
         ['beat', schedules.map(({ name }) => name).join(', ')],
         ['demo', settings.demo ? 'a sample mail every 2 s (DEMO=off for none)' : 'off'],

@@ -1,10 +1,12 @@
 /** The platform's tasks on real servers, with a worker: what the tests of the tasks share. */
 import type { Logger, Worker } from 'taktline';
+import type { PlatformDeps } from '../src/app.ts';
 import { createPlatform } from '../src/app.ts';
-import type { EmailDeps } from '../src/email/email-tasks.ts';
 import { createMailer } from '../src/email/mailer.ts';
 import { loadTemplates } from '../src/email/templates.ts';
 import { createUnsubscribeLinks } from '../src/email/unsubscribe.ts';
+import { type SandboxOptions, startSandboxGateway } from '../src/payments/sandbox-gateway.ts';
+import { createStripeGateway } from '../src/payments/stripe-gateway.ts';
 import type { SmtpSettings } from '../src/settings.ts';
 import type { TestPostgres } from './database.ts';
 import { type SmtpScript, startSmtpServer } from './smtp-server.ts';
@@ -12,7 +14,10 @@ import { type SmtpScript, startSmtpServer } from './smtp-server.ts';
 export interface TestPlatformOptions {
   readonly smtp?: SmtpScript;
   readonly smtpSettings?: Partial<SmtpSettings>;
-  readonly deps?: Partial<EmailDeps>;
+  readonly deps?: Partial<PlatformDeps>;
+  readonly sandbox?: SandboxOptions;
+  /** Default the database's. */
+  readonly brokerUrl?: string;
 }
 
 export const links = createUnsubscribeLinks({ secret: 's'.repeat(32), publicUrl: () => 'https://mail.example.com' });
@@ -21,18 +26,22 @@ export const links = createUnsubscribeLinks({ secret: 's'.repeat(32), publicUrl:
 export async function startTestPlatform(postgres: TestPostgres, options: TestPlatformOptions = {}) {
   const { url, database } = await postgres.newDatabase();
   const smtp = await startSmtpServer(options.smtp);
+  const sandbox = await startSandboxGateway(options.sandbox);
   const mailer = createMailer(smtp.settings(options.smtpSettings));
+  const gateway = createStripeGateway({ ...sandbox.connection, returnUrl: 'https://www.example.com/', timeoutMs: 2_000 });
   const lines: string[] = [];
   const write = (level: string) => (message: string, fields?: object) => void lines.push(JSON.stringify({ level, message, ...fields }));
   const logger: Logger = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
   const { app, tasks } = createPlatform(
-    { brokerUrl: url, logger },
+    { brokerUrl: options.brokerUrl ?? url, databaseUrl: () => url, logger },
     {
       database,
       mailer,
       templates: loadTemplates(),
       unsubscribe: links,
       mailFrom: { name: 'Taktline', address: 'taktline@taktline.example' },
+      gateway,
+      timeZone: 'UTC',
       retryInitial: '20ms',
       ...options.deps,
     },
@@ -47,6 +56,8 @@ export async function startTestPlatform(postgres: TestPostgres, options: TestPla
     tasks,
     database,
     smtp,
+    sandbox,
+    gateway,
     /** Everything that was logged, a line each. */
     lines,
     startWorker,
@@ -54,6 +65,7 @@ export async function startTestPlatform(postgres: TestPostgres, options: TestPla
       await app.close();
       mailer.close();
       await smtp.stop();
+      await sandbox.stop();
       await database.destroy();
     },
   };

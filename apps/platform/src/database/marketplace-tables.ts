@@ -1,5 +1,6 @@
 /** The marketplace's tables as Kysely sees them; see migrations/0002-marketplace.ts. Days are texts such as `2026-11-28`. */
 import type { ColumnType, Generated } from 'kysely';
+import type { WeekUse } from '../matching/production-slots.ts';
 import type { OrderActor, OrderEvent, OrderState } from '../orders/order-states.ts';
 import type { Json, Timestamp } from './tables.ts';
 
@@ -146,8 +147,7 @@ export interface OffersTable {
   price_minor: number;
   currency: string;
   process: string;
-  week: string;
-  minutes: number;
+  uses: Json<readonly WeekUse[]>;
   expires_at: Date;
   created_at: Timestamp;
   decided_at: ColumnType<Date | null, never, Date>;
@@ -162,8 +162,7 @@ export interface QuotesTable {
   state: ColumnType<QuoteState, never, QuoteState>;
   price_minor: ColumnType<number | null, never, number>;
   currency: string;
-  week: ColumnType<string | null, never, string>;
-  minutes: number;
+  uses: ColumnType<readonly WeekUse[] | null, never, string>;
   expires_at: Date;
   created_at: Timestamp;
   decided_at: ColumnType<Date | null, never, Date>;

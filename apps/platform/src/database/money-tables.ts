@@ -54,11 +54,6 @@ export interface RefundsTable {
   settled_at: ColumnType<Date | null, never, Date>;
 }
 
-export interface WebhookEventsTable {
-  id: string;
-  received_at: Timestamp;
-}
-
 export interface PaymentDifferencesTable {
   id: Generated<number>;
   payment_id: number | null;
@@ -110,7 +105,6 @@ export interface MoneyTables {
   payments: PaymentsTable;
   payment_attempts: PaymentAttemptsTable;
   refunds: RefundsTable;
-  webhook_events: WebhookEventsTable;
   payment_differences: PaymentDifferencesTable;
   ledger_transactions: LedgerTransactionsTable;
   ledger_entries: LedgerEntriesTable;

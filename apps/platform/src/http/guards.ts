@@ -11,8 +11,11 @@ import { problem } from './problem.ts';
 /** Where the links in mails lead: it asks for a signature of its own. */
 export const unsubscribePath = '/unsubscribe';
 
-/** All that people reach from outside. */
-const publicPaths = new Set([unsubscribePath, '/style.css']);
+/** Where the payment provider tells what has happened: it signs what it sends. */
+export const paymentWebhookPath = '/webhooks/payments';
+
+/** All that is reached from outside. */
+const publicPaths = new Set([unsubscribePath, paymentWebhookPath, '/style.css']);
 
 /** Headers by which a proxy says that the request comes from elsewhere. */
 const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
@@ -34,10 +37,13 @@ export function localOnly(publicUrl: string | undefined): MiddlewareHandler {
 
 /**
  * Refuses what a page of another site sends (CSRF). Reading needs no check: nothing changes by it, and other sites
- * cannot see the answer. `/unsubscribe` is posted to by mail programs and carries its own proof.
+ * cannot see the answer. `/unsubscribe` is posted to by mail programs and `/webhooks/payments` by the payment provider: these carry
+ * their own proof.
  */
 export const sameOriginWrites: MiddlewareHandler = async (c, next) => {
-  if (['GET', 'HEAD', 'OPTIONS'].includes(c.req.method) || c.req.path === unsubscribePath) return next();
+  if (['GET', 'HEAD', 'OPTIONS'].includes(c.req.method) || c.req.path === unsubscribePath || c.req.path === paymentWebhookPath) {
+    return next();
+  }
   const origin = c.req.header('origin');
   const site = c.req.header('sec-fetch-site');
   const foreign = origin !== undefined && origin.toLowerCase() !== `http://${c.req.header('host')?.toLowerCase()}`;

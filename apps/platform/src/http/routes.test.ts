@@ -63,6 +63,8 @@ function serve(store: MailboxStore | undefined) {
       suppressions,
       mailbox: store,
       publicUrl,
+      gateway: { readWebhook: () => undefined },
+      paymentChanged: async () => undefined,
       logger: { ...silentLogger, error: (message, fields) => logged.push(message, fields) },
       enqueue: async (input, urgent) => {
         if (failWith) throw failWith;

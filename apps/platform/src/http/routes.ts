@@ -8,10 +8,11 @@ import { localOnly, safeHeaders, sameOriginWrites } from './guards.ts';
 import { type HomePageOptions, homePage } from './home-page.ts';
 import { mailboxPages } from './mailbox-pages.ts';
 import { styleSheet } from './page.ts';
+import { type PaymentWebhookDeps, paymentWebhooks } from './payment-webhooks.ts';
 import { problem } from './problem.ts';
 import { type UnsubscribePagesDeps, unsubscribePages } from './unsubscribe-pages.ts';
 
-export interface RoutesDeps extends EmailApiDeps, UnsubscribePagesDeps, Pick<HomePageOptions, 'queues' | 'tasks'> {
+export interface RoutesDeps extends EmailApiDeps, UnsubscribePagesDeps, PaymentWebhookDeps, Pick<HomePageOptions, 'queues' | 'tasks'> {
   readonly app: { ping(): Promise<void> } & Measured;
   /** What must answer for this process to be ready, besides the broker. */
   readonly checks: Readonly<Record<string, () => Promise<void>>>;
@@ -29,7 +30,8 @@ export function routes(deps: RoutesDeps): Hono {
     .route('/', metricsRoutes(deps.app, { timeoutMs: 2_000 }))
     .route('/', homePage({ ...deps, mailbox: deps.mailbox !== undefined }))
     .route('/', emailApi(deps))
-    .route('/', unsubscribePages(deps));
+    .route('/', unsubscribePages(deps))
+    .route('/', paymentWebhooks(deps));
   if (deps.mailbox !== undefined) app.route('/', mailboxPages(deps.mailbox));
 
   app.notFound((c) => problem(c, { status: 404, title: 'Not found' }));

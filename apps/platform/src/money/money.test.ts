@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   add,
   currencyOf,
+  decimalOf,
   exponentOf,
   formatMoney,
   largestMinor,
@@ -103,6 +104,7 @@ describe('money', () => {
   it('what is written is read again, in every currency', () => {
     fc.assert(
       fc.property(fc.constantFrom('EUR', 'JPY', 'KWD', 'CLF', 'HUF'), fc.integer({ min: 0, max: largestMinor }), (currency, minor) => {
+        expect(parseAmount(decimalOf(money(minor, currency)), currency).minor).toBe(minor);
         const [amount = '', code = ''] = formatMoney(money(minor, currency)).split(' ');
         expect(parseAmount(amount.replaceAll(',', ''), code)).toEqual({ minor, currency });
       }),

@@ -101,9 +101,14 @@ export function share({ minor, currency }: Money, basisPoints: number): Money {
   return money(toSnapshot(transformScale(part, exponentOf(currency), halfAwayFromZero)).amount, currency);
 }
 
+/** As parseAmount() reads it, such as `1234.50`. */
+export function decimalOf(amount: Money): string {
+  return toDecimal(asDinero(amount));
+}
+
 /** As people read it in mails and on invoices, such as `1,234.50 EUR`. */
 export function formatMoney(amount: Money): string {
-  const [whole = '', fraction] = toDecimal(asDinero(amount)).split('.');
+  const [whole = '', fraction] = decimalOf(amount).split('.');
   const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ',');
   return `${fraction === undefined ? grouped : `${grouped}.${fraction}`} ${amount.currency}`;
 }

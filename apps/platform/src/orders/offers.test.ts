@@ -30,7 +30,12 @@ async function offered({ minutes = 60, manufacturer = undefined as { id: number;
   const order = await newOrder(database, { minutes });
   await scene.events(order, 'submit', 'source');
   const offer = await scene.inTransaction(async (transaction) =>
-    makeOffer(transaction, await lockOrder(transaction, order), { manufacturer: maker.id, priceMinor: 12_300, week }, time.now),
+    makeOffer(
+      transaction,
+      await lockOrder(transaction, order),
+      { manufacturer: maker.id, priceMinor: 12_300, uses: [{ week, minutes }] },
+      time.now,
+    ),
   );
   scene.enqueued.length = 0;
   return { ...scene, time, maker, order, offer, offers: new Offers(scene.orders, () => time.now) };

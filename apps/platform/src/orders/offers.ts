@@ -4,6 +4,7 @@
  */
 import type { Selectable } from 'kysely';
 import type { OffersTable } from '../database/marketplace-tables.ts';
+import type { WeekUse } from '../matching/production-slots.ts';
 import { bookCapacity, freeCapacity } from './capacity.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from './orders.ts';
 
@@ -29,7 +30,8 @@ export class OfferError extends Error {
 export interface NewOffer {
   readonly manufacturer: number;
   readonly priceMinor: number;
-  readonly week: string;
+  /** When it would be made. */
+  readonly uses: readonly WeekUse[];
 }
 
 /** The order must be locked. */
@@ -42,8 +44,7 @@ export function makeOffer(transaction: PlatformTransaction, order: Order, offer:
       price_minor: offer.priceMinor,
       currency: order.currency,
       process: order.process,
-      week: offer.week,
-      minutes: order.minutes,
+      uses: JSON.stringify(offer.uses),
       expires_at: new Date(now + offerForMs),
     })
     .returningAll()
@@ -62,8 +63,9 @@ export class Offers {
   /** @param user who acts for the manufacturer. @throws OfferError, OrderStateError */
   async accept(transaction: PlatformTransaction, id: number, user: number): Promise<Order> {
     const { order, offer } = await this.#open(transaction, id, user);
-    if (!(await bookCapacity(transaction, offer))) {
-      throw new OfferError('NO_CAPACITY', `the hours of this offer in ${offer.week} are taken by other work: decline it, or free them`);
+    const full = await bookCapacity(transaction, offer);
+    if (full !== undefined) {
+      throw new OfferError('NO_CAPACITY', `the hours of this offer in ${full} are taken by other work: decline it, or free them`);
     }
     await decide(transaction, id, 'accepted');
     return this.#orders.applyTo(transaction, order, {
@@ -123,9 +125,9 @@ export async function withdrawOffers(transaction: PlatformTransaction, order: nu
     // As they were: an update gives what it has made of them.
     .from((from) => from.selectFrom('offers as before').select(['before.id as was_id', 'before.state as was']).as('b'))
     .whereRef('b.was_id', '=', 'offers.id')
-    .returning(['offers.manufacturer_id', 'offers.process', 'offers.week', 'offers.minutes', 'b.was'])
+    .returning(['offers.manufacturer_id', 'offers.process', 'offers.uses', 'b.was'])
     .execute();
-  for (const { was, ...slot } of offers) if (was === 'accepted') await freeCapacity(transaction, slot);
+  for (const { was, ...work } of offers) if (was === 'accepted') await freeCapacity(transaction, work);
 }
 
 async function decide(transaction: PlatformTransaction, id: number, state: 'accepted' | 'declined' | 'expired'): Promise<void> {

@@ -40,7 +40,15 @@ export interface OrderFacts {
 }
 
 /** Jobs that a transition enqueues, by what they do; orders.ts says which task that is. */
-export type OrderJob = 'match' | 'notify' | 'authorise' | 'capture' | 'invoice' | 'payout' | 'release' | 'refund' | 'freeCapacity';
+export type OrderJob =
+  | 'match'
+  | 'notify'
+  | 'authorise'
+  | 'capture'
+  | 'payout'
+  /** Lets go, or gives back, the buyer's money. */
+  | 'release'
+  | 'freeCapacity';
 
 interface Transition {
   readonly from: readonly OrderState[];
@@ -103,7 +111,7 @@ export const transitions = {
   finish_production: { from: ['in_production'], to: 'inspection', actors: ['manufacturer', 'staff'], jobs: ['notify'] },
   reject_parts: { from: ['inspection', 'delivered'], to: 'rework', actors: ['buyer', 'staff'], jobs: ['notify'] },
   finish_rework: { from: ['rework'], to: 'inspection', actors: ['manufacturer', 'staff'], jobs: ['notify'] },
-  ship: { from: ['inspection'], to: 'shipped', actors: ['manufacturer', 'staff'], jobs: ['invoice', 'notify'] },
+  ship: { from: ['inspection'], to: 'shipped', actors: ['manufacturer', 'staff'], jobs: ['notify'] },
   deliver: { from: ['shipped'], to: 'delivered', actors: ['buyer', 'system', 'staff'], jobs: ['notify'] },
   /** By the buyer, or for him when he has said nothing until the deadline. */
   accept_parts: { from: ['delivered'], to: 'closed', actors: ['buyer', 'system', 'staff'], jobs: ['payout', 'notify'] },
@@ -114,11 +122,11 @@ export const transitions = {
     to: 'cancelled',
     actors: ['buyer', 'staff', 'system'],
     guard: (order) => (cancellable(order) ? undefined : 'its parts are made: dispute it instead'),
-    jobs: ['release', 'refund', 'freeCapacity', 'notify'],
+    jobs: ['release', 'freeCapacity', 'notify'],
   },
   dispute: { from: ['shipped', 'delivered'], to: 'disputed', actors: ['buyer', 'system'], jobs: ['notify'] },
   resolve_for_manufacturer: { from: ['disputed'], to: 'closed', actors: ['staff'], jobs: ['payout', 'notify'] },
-  resolve_for_buyer: { from: ['disputed'], to: 'cancelled', actors: ['staff'], jobs: ['refund', 'notify'] },
+  resolve_for_buyer: { from: ['disputed'], to: 'cancelled', actors: ['staff'], jobs: ['release', 'notify'] },
   resolve_by_rework: { from: ['disputed'], to: 'rework', actors: ['staff'], jobs: ['notify'] },
 } as const satisfies Readonly<Record<string, Transition>>;
 

@@ -46,7 +46,7 @@ async function asked(makers = 2) {
   }));
   const [first, second] = mine as [(typeof mine)[0], (typeof mine)[0]];
   const submit = ({ quote, user }: typeof first, minor: number) =>
-    scene.inTransaction((transaction) => quotes.submit(transaction, quote, user, money(minor, 'EUR'), week));
+    scene.inTransaction((transaction) => quotes.submit(transaction, quote, user, money(minor, 'EUR'), [{ week, minutes: 60 }]));
   const award = (quote: number, by = buyer) => scene.inTransaction((transaction) => quotes.award(transaction, quote, by));
   const states = async () =>
     (await database.selectFrom('quotes').select('state').where('order_id', '=', order).orderBy('id').execute()).map(({ state }) => state);
@@ -76,8 +76,20 @@ describe('quotes', () => {
   it('is refused in another currency, from somebody else, and too late', async () => {
     const { inTransaction, quotes, first, second, time, submit } = await asked();
     await expect(
-      inTransaction((transaction) => quotes.submit(transaction, first.quote, first.user, money(1, 'USD'), week)),
+      inTransaction((transaction) => quotes.submit(transaction, first.quote, first.user, money(1, 'USD'), [{ week, minutes: 60 }])),
     ).rejects.toMatchObject({ code: 'INVALID_AMOUNT' });
+    for (const uses of [
+      [],
+      [{ week, minutes: 59 }],
+      [
+        { week, minutes: 30 },
+        { week, minutes: 30 },
+      ],
+    ]) {
+      await expect(
+        inTransaction((transaction) => quotes.submit(transaction, first.quote, first.user, money(1, 'EUR'), uses)),
+      ).rejects.toMatchObject({ code: 'WRONG_HOURS' });
+    }
     await expect(submit({ ...first, user: second.user }, 1)).rejects.toMatchObject({ code: 'NOT_FOUND' });
     time.now += quoteForMs;
     await expect(submit(first, 1)).rejects.toThrow('the time for quotes is over');

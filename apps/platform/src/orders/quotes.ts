@@ -1,6 +1,7 @@
 /** Quotes: an order of mode rfq is sent to some manufacturers, each may quote until a date, and the buyer awards it to one of them. */
 import type { Selectable } from 'kysely';
 import type { QuotesTable } from '../database/marketplace-tables.ts';
+import type { WeekUse } from '../matching/production-slots.ts';
 import { type Money, sameCurrency } from '../money/money.ts';
 import { bookCapacity, freeCapacity } from './capacity.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from './orders.ts';
@@ -10,10 +11,10 @@ export type Quote = Selectable<QuotesTable>;
 /** How long manufacturers may quote, and how long a quote is good. */
 export const quoteForMs = 7 * 24 * 3_600_000;
 
-/** Codes as those of offers; `QUOTE_OVER`: it was decided, or it is too late. */
+/** Codes as those of offers; `QUOTE_OVER`: it was decided, or it is too late. `WRONG_HOURS`: not the minutes that the order takes. */
 export class QuoteError extends Error {
   override readonly name = 'QuoteError';
-  readonly code: 'NOT_FOUND' | 'QUOTE_OVER' | 'NO_CAPACITY';
+  readonly code: 'NOT_FOUND' | 'QUOTE_OVER' | 'NO_CAPACITY' | 'WRONG_HOURS';
 
   constructor(code: QuoteError['code'], message: string) {
     super(message);
@@ -36,7 +37,6 @@ export async function requestQuotes(
         order_id: order.id,
         manufacturer_id,
         currency: order.currency,
-        minutes: order.minutes,
         expires_at: new Date(now + quoteForMs),
       })),
     )
@@ -55,16 +55,19 @@ export class Quotes {
   }
 
   /**
-   * A manufacturer says what he wants for it, and in which ISO week he would make it; again, as long as nobody has it.
+   * A manufacturer says what he wants for it, and in which ISO weeks he would make it; again, as long as nobody has it.
    *
    * @throws QuoteError, OrderStateError, MoneyError
    */
-  async submit(transaction: PlatformTransaction, id: number, user: number, price: Money, week: string): Promise<Order> {
+  async submit(transaction: PlatformTransaction, id: number, user: number, price: Money, uses: readonly WeekUse[]): Promise<Order> {
     const { order, quote } = await this.#open(transaction, id, user, ['requested', 'quoted']);
     sameCurrency(price, { minor: 0, currency: quote.currency as Money['currency'] });
+    if (uses.reduce((sum, { minutes }) => sum + minutes, 0) !== order.minutes || new Set(uses.map(({ week }) => week)).size < uses.length) {
+      throw new QuoteError('WRONG_HOURS', `name each week once, with ${order.minutes} minutes in all`);
+    }
     await transaction
       .updateTable('quotes')
-      .set({ state: 'quoted', price_minor: price.minor, week, decided_at: new Date(this.#now()) })
+      .set({ state: 'quoted', price_minor: price.minor, uses: JSON.stringify(uses), decided_at: new Date(this.#now()) })
       .where('id', '=', id)
       .execute();
     return this.#orders.applyTo(transaction, order, { event: 'receive_quote', actor: 'manufacturer', actorId: user, data: { quote: id } });
@@ -86,11 +89,11 @@ export class Quotes {
     const order = found === undefined ? undefined : await lockOrder(transaction, found.order_id);
     if (order === undefined || order.buyer_id !== buyer) throw new QuoteError('NOT_FOUND', `there is no quote ${id} for you`);
     const quote = await transaction.selectFrom('quotes').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
-    if (quote.state !== 'quoted' || quote.week === null) throw new QuoteError('QUOTE_OVER', `this quote is ${quote.state}`);
+    if (quote.state !== 'quoted' || quote.uses === null) throw new QuoteError('QUOTE_OVER', `this quote is ${quote.state}`);
     if (quote.expires_at.getTime() <= this.#now()) throw new QuoteError('QUOTE_OVER', 'this quote has expired');
-    const slot = { manufacturer_id: quote.manufacturer_id, process: order.process, week: quote.week, minutes: quote.minutes };
-    if (!(await bookCapacity(transaction, slot))) {
-      throw new QuoteError('NO_CAPACITY', `this manufacturer has no hours left in ${quote.week}: take another quote, or ask again`);
+    const full = await bookCapacity(transaction, { manufacturer_id: quote.manufacturer_id, process: order.process, uses: quote.uses });
+    if (full !== undefined) {
+      throw new QuoteError('NO_CAPACITY', `this manufacturer has no hours left in ${full}: take another quote, or ask again`);
     }
     await transaction.updateTable('quotes').set({ state: 'awarded' }).where('id', '=', id).execute();
     await transaction
@@ -133,8 +136,8 @@ export async function withdrawQuotes(transaction: PlatformTransaction, order: Or
     .where('order_id', '=', order.id)
     .where('state', '=', 'awarded')
     .execute();
-  for (const { manufacturer_id, week, minutes } of awarded) {
-    if (week !== null) await freeCapacity(transaction, { manufacturer_id, process: order.process, week, minutes });
+  for (const { manufacturer_id, uses } of awarded) {
+    if (uses !== null) await freeCapacity(transaction, { manufacturer_id, process: order.process, uses });
   }
   await transaction
     .updateTable('quotes')

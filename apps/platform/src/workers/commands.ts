@@ -131,6 +131,8 @@ function processOf(name: ProcessName, env: Readonly<Record<string, string | unde
           `${name}_worker@%h`,
           '--concurrency',
           String(concurrency ?? workerTypes[name].concurrency),
+          // Whichever types run, what transactions have enqueued is moved.
+          '--relay',
         ];
   return new ManagedProcess({
     name,

@@ -14,6 +14,11 @@ if (settings.smtp === undefined) {
     'SMTP_URL is missing: workers of their own need a mail server, since the local mailbox lives in the process of npm start',
   ]);
 }
+if (settings.stripe === undefined && settings.sandboxUrl === undefined) {
+  throw new SettingsError([
+    'STRIPE_SECRET_KEY is missing: workers of their own need a payment provider, or the sandbox of npm start (SANDBOX_GATEWAY_URL)',
+  ]);
+}
 const logger = createLogger({ level: settings.logLevel });
 const publicUrl = settings.publicUrl ?? `http://${settings.host}:${settings.port}`;
 const resources = await openResources(settings, logger, () => publicUrl);
@@ -21,8 +26,9 @@ const resources = await openResources(settings, logger, () => publicUrl);
 export const app: App = createPlatform(
   {
     brokerUrl: settings.brokerUrl ?? `embedded:${settings.folder}`,
+    databaseUrl: resources.databaseUrl,
     logger,
     hooks: { childStop: () => resources.close() },
   },
-  resources.emailDeps,
+  resources.deps,
 ).app;

@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { startPostgres, type TestPostgres } from '../../test/database.ts';
 import { patience } from '../../test/patience.ts';
 import { startSmtpServer } from '../../test/smtp-server.ts';
+import { type SandboxGateway, startSandboxGateway } from '../payments/sandbox-gateway.ts';
 import { PidFile, type PidRecord } from './pid-file.ts';
 import { identityOf } from './process-identity.ts';
 import { queuesOf, typesOf, workerTypeNames } from './worker-types.ts';
@@ -17,6 +18,7 @@ const main = fileURLToPath(new URL('../../dist/workers/main.js', import.meta.url
 
 let postgres: TestPostgres;
 let smtp: Awaited<ReturnType<typeof startSmtpServer>>;
+let sandbox: SandboxGateway;
 let folder: string;
 let env: Record<string, string>;
 const children: ChildProcess[] = [];
@@ -24,9 +26,11 @@ const children: ChildProcess[] = [];
 beforeAll(async () => {
   postgres = await startPostgres();
   smtp = await startSmtpServer();
+  sandbox = await startSandboxGateway();
 });
 afterAll(async () => {
   await smtp.stop();
+  await sandbox.stop();
   await postgres.stop();
 });
 beforeEach(async () => {
@@ -41,6 +45,7 @@ beforeEach(async () => {
     SMTP_URL: `smtp://127.0.0.1:${smtp.settings().port}`,
     SMTP_TLS: 'off',
     MAIL_FROM: 'a@example.com',
+    SANDBOX_GATEWAY_URL: sandbox.url,
   };
 });
 afterEach(async () => {
@@ -172,7 +177,7 @@ it('the monitor starts what does not run, starts again what dies, and leaves alo
 
 it('in the foreground signals reach it, and its exit code comes back', { timeout: 120_000 }, async () => {
   const beat = run('beat', '--foreground');
-  await expect.poll(() => beat.said.err, patience).toMatch(/^schedules +email.retryFailed$/m);
+  await expect.poll(() => beat.said.err, patience).toMatch(/^schedules +.*email\.retryFailed/m);
   expect((await statusOf()).get('beat')).toMatchObject({ state: 'running' });
   beat.child.kill('SIGTERM');
   expect(await beat.ended).toMatchObject({ code: 0 });
@@ -185,6 +190,9 @@ it('what cannot start says why, and leaves nothing behind', { timeout: 120_000 }
   const { code, out } = await run('start', '--worker-type', 'low').ended;
   expect(code).toBe(1);
   expect(out).toContain('SMTP_URL is missing: workers of their own need a mail server');
+  const { SANDBOX_GATEWAY_URL: __, ...withoutPayments } = withoutMail;
+  env = { ...withoutPayments, SMTP_URL: 'smtp://127.0.0.1:1' };
+  expect((await run('start', '--worker-type', 'low').ended).out).toContain('STRIPE_SECRET_KEY is missing');
   expect(await readdir(join(folder, '.taktline/run'))).toEqual([]);
 });
 

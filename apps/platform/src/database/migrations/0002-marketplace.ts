@@ -155,7 +155,7 @@ create table platform.order_matches (
   unique (order_id, round)
 );
 
--- While it is open an offer holds its minutes; accepted, they are booked.
+-- While it is open an offer holds its minutes; accepted, they are booked. uses: [{week, minutes}].
 create table platform.offers (
   id bigint generated always as identity primary key,
   order_id bigint not null references platform.orders,
@@ -164,14 +164,13 @@ create table platform.offers (
   price_minor bigint not null check (price_minor > 0),
   currency text not null,
   process text not null,
-  week text not null,
-  minutes integer not null check (minutes > 0),
+  uses jsonb not null,
   expires_at timestamptz not null,
   created_at timestamptz not null default now(),
   decided_at timestamptz
 );
 create unique index offers_open_order on platform.offers (order_id) where state in ('open', 'accepted');
-create index offers_holding on platform.offers (manufacturer_id, process, week) where state = 'open';
+create index offers_holding on platform.offers (process) where state = 'open';
 create index offers_expiring on platform.offers (expires_at) where state = 'open';
 
 create table platform.quotes (
@@ -181,8 +180,7 @@ create table platform.quotes (
   state text not null default 'requested' check (state in ('requested', 'quoted', 'declined', 'awarded', 'lost', 'expired')),
   price_minor bigint check (price_minor > 0),
   currency text not null,
-  week text,
-  minutes integer not null check (minutes > 0),
+  uses jsonb,
   expires_at timestamptz not null,
   created_at timestamptz not null default now(),
   decided_at timestamptz,

@@ -68,12 +68,6 @@ create table platform.refunds (
 );
 create index refunds_payment on platform.refunds (payment_id);
 
--- What the provider has told; by its number, so that none is worked off twice.
-create table platform.webhook_events (
-  id text primary key,
-  received_at timestamptz not null default now()
-);
-
 -- Differences that the reconciliation found. Those that move money wait for a person.
 create table platform.payment_differences (
   id bigint generated always as identity primary key,

@@ -1,0 +1,400 @@
+/** An order's whole life on real servers: the engine's broker, Postgres, the payment sandbox over HTTP, and SMTP. */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { startPostgres, type TestPostgres } from '../test/database.ts';
+import { newManufacturer, newOrder, newUser } from '../test/marketplace.ts';
+import { patience } from '../test/patience.ts';
+import { startTestPlatform, type TestPlatform, type TestPlatformOptions } from '../test/platform.ts';
+import { addDays, dayIn } from './calendar/business-days.ts';
+import { nextWeek, weekOf } from './calendar/iso-week.ts';
+import { balanceOf, inEscrow, trialBalance } from './ledger/ledger.ts';
+import { money, parseAmount } from './money/money.ts';
+import type { OrderActor, OrderEvent, OrderState } from './orders/order-states.ts';
+import { requestRefund } from './payments/refunds.ts';
+import { createStripeGateway } from './payments/stripe-gateway.ts';
+
+let postgres: TestPostgres;
+let platform: TestPlatform;
+beforeAll(async () => {
+  postgres = await startPostgres();
+});
+afterEach(() => platform.stop());
+afterAll(() => postgres.stop());
+
+const today = dayIn('UTC', new Date());
+const weeks = Array.from({ length: 12 }).reduce<string[]>((all) => [...all, nextWeek(all.at(-1) ?? weekOf(today))], [weekOf(today)]);
+
+/** A platform with a worker, a buyer and a manufacturer; and what is done to an order of theirs. */
+async function scene({
+  card = 'pm_card_visa',
+  rfq = false,
+  ...options
+}: TestPlatformOptions & { readonly card?: string; readonly rfq?: boolean } = {}) {
+  platform = await startTestPlatform(postgres, options);
+  const { database, tasks } = platform;
+  await platform.startWorker();
+  const buyer = await newUser(database, 'buyer', 'ann@customer.example');
+  const maker = await newManufacturer(database, { weeks, user_id: await newUser(database, 'manufacturer', 'turner@plant.example') });
+  const order = await newOrder(database, {
+    buyer_id: buyer,
+    due_on: addDays(today, 45),
+    minutes: 120,
+    quantity: 20,
+    payment_method: card,
+    ...(rfq ? { mode: 'rfq' } : {}),
+  });
+  const happens = (event: OrderEvent, actor: OrderActor, actorId?: number) =>
+    database
+      .transaction()
+      .execute((transaction) => tasks.orders.apply(transaction, order, { event, actor, ...(actorId === undefined ? {} : { actorId }) }));
+  const read = () => database.selectFrom('orders').selectAll().where('id', '=', order).executeTakeFirstOrThrow();
+  const state = (wanted: OrderState) => expect.poll(async () => (await read()).state, patience).toBe(wanted);
+  const payment = () => database.selectFrom('payments').selectAll().where('order_id', '=', order).orderBy('id', 'desc').executeTakeFirst();
+  /** The subjects of what somebody got. */
+  const mailsTo = (address: string) =>
+    platform.smtp.mails.filter(({ to }) => to.includes(address)).map(({ parsed }) => parsed.subject ?? '');
+  /** Until the payment stands so. */
+  const paid = (status: string) => expect.poll(async () => (await payment())?.status, patience).toBe(status);
+  /** From the draft to an award that is paid for. */
+  const awarded = async (): Promise<void> => {
+    await happens('submit', 'buyer', buyer);
+    await state('sourcing');
+    const offer = await database.selectFrom('offers').selectAll().where('order_id', '=', order).executeTakeFirstOrThrow();
+    await database.transaction().execute((transaction) => tasks.offers.accept(transaction, offer.id, maker.user));
+  };
+  return { database, tasks, buyer, maker, order, happens, read, state, payment, paid, mailsTo, awarded };
+}
+
+/** Setup, two hours and twenty parts of the manufacturer's. */
+const price = 5_000 + 2 * 6_000 + 20 * 100;
+
+const bank = async (currency = 'EUR') => (await balanceOf(platform.database, 'bank', currency)).minor;
+const atGateway = () => platform.sandbox.ledger.totals().get('EUR') ?? { captured: 0, refunded: 0 };
+
+/** What we have booked is what the provider has. */
+async function agrees(): Promise<void> {
+  const { captured, refunded } = atGateway();
+  expect((await balanceOf(platform.database, 'gateway', 'EUR')).minor).toBe(captured - refunded);
+  expect(Object.values(await trialBalance(platform.database)).filter((sum) => sum !== 0)).toEqual([]);
+  expect(platform.sandbox.ledger.doubleCharges()).toEqual([]);
+}
+
+describe('an order', { timeout: 60_000 }, () => {
+  it('is matched, taken, paid for, made, delivered and paid out, and everybody hears of it', async () => {
+    const { database, awarded, happens, state, paid, payment, maker, buyer, order, read, mailsTo } = await scene();
+    await awarded();
+    await state('payment_authorised');
+    expect(await read()).toMatchObject({ price_minor: price, manufacturer_id: maker.id });
+    expect(await payment()).toMatchObject({ status: 'authorised', amount_minor: price, captured_minor: 0 });
+    await happens('begin_production', 'manufacturer', maker.user);
+    await paid('captured');
+    expect((await inEscrow(database, order, 'EUR')).minor).toBe(price);
+    await happens('finish_production', 'manufacturer', maker.user);
+    await happens('ship', 'manufacturer', maker.user);
+    await happens('deliver', 'buyer', buyer);
+    await happens('accept_parts', 'buyer', buyer);
+    await expect.poll(bank, patience).toBe(-price * 0.9);
+    await agrees();
+    // Eight changes, and the receipt.
+    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(9);
+    // The offer, the award, six changes, the payout.
+    await expect.poll(() => mailsTo('turner@plant.example').length, patience).toBe(9);
+    const rounds = await database.selectFrom('order_matches').selectAll().where('order_id', '=', order).execute();
+    expect(rounds).toMatchObject([{ round: 1, method: 'instant', candidates: [{ supplierId: String(maker.id) }], left_out: [] }]);
+  });
+
+  it('that asks for quotes goes to whom the buyer awards it', async () => {
+    const { database, tasks, happens, state, buyer, maker, order, mailsTo, read } = await scene({ rfq: true });
+    await happens('submit', 'buyer', buyer);
+    await state('sourcing');
+    const quote = await database.selectFrom('quotes').selectAll().where('order_id', '=', order).executeTakeFirstOrThrow();
+    const uses = [{ week: weeks[2] ?? '', minutes: 120 }];
+    await database
+      .transaction()
+      .execute((transaction) => tasks.quotes.submit(transaction, quote.id, maker.user, parseAmount('99.00', 'EUR'), uses));
+    await database.transaction().execute((transaction) => tasks.quotes.award(transaction, quote.id, buyer));
+    await state('payment_authorised');
+    expect(await read()).toMatchObject({ price_minor: 9_900, manufacturer_id: maker.id });
+    await expect.poll(() => mailsTo('turner@plant.example').length, patience).toBe(3);
+  });
+
+  it('that nobody can make waits, and is offered with all that wait when somebody can', async () => {
+    const { database, tasks, happens, buyer, maker, order, state, read } = await scene();
+    await database.updateTable('manufacturers').set({ active: false }).execute();
+    await happens('submit', 'buyer', buyer);
+    await expect.poll(async () => (await database.selectFrom('order_matches').selectAll().execute()).length, patience).toBe(1);
+    expect((await read()).state).toBe('submitted');
+    await database.updateTable('manufacturers').set({ active: true }).execute();
+    const handle = await tasks.processPendingOrders.delay({});
+    expect(await handle.result({ timeout: '30s' })).toMatchObject({ pending: 1, offered: 1, waiting: 0, method: 'optimal' });
+    await state('sourcing');
+    expect(await database.selectFrom('offers').select(['manufacturer_id', 'state']).where('order_id', '=', order).execute()).toEqual([
+      { manufacturer_id: maker.id, state: 'open' },
+    ]);
+  });
+});
+
+describe('a payment', { timeout: 60_000 }, () => {
+  it('of the specification runs as it is written there, and twice is once', async () => {
+    const { database, tasks, buyer, order, paid, payment } = await scene({ card: 'pm_card_never_used' });
+    await database.updateTable('orders').set({ state: 'awarded', price_minor: 10_000, currency: 'USD' }).where('id', '=', order).execute();
+    const input = { amount: 100.0, currency: 'USD', payment_method_id: 'pm_123', order_id: order, user_id: buyer };
+    const [first, second] = await Promise.all([tasks.processPayment.delay(input), tasks.processPayment.delay(input)]);
+    await paid('captured');
+    const results = await Promise.all([first.result({ timeout: '30s' }), second.result({ timeout: '30s' })]);
+    expect(results[0]).toMatchObject({ payment_id: (await payment())?.id, status: 'captured' });
+    expect(results[1]).toEqual(results[0]);
+    expect(platform.sandbox.ledger.totals().get('USD')?.captured).toBe(10_000);
+    expect(platform.sandbox.ledger.doubleCharges()).toEqual([]);
+  });
+
+  it.each([
+    ['another amount', { amount: 1 }],
+    ['another currency', { currency: 'USD' }],
+    ['an order of somebody else', { user_id: 2 ** 40 }],
+    ['an order that is not there', { order_id: 2 ** 40 }],
+  ])('for %s is refused for good', async (_, change) => {
+    const { tasks, buyer, order, database } = await scene({ card: 'pm_card_never_used' });
+    await database.updateTable('orders').set({ state: 'awarded', price_minor: 10_000 }).where('id', '=', order).execute();
+    const handle = await tasks.processPayment.delay({
+      amount: 100,
+      currency: 'EUR',
+      payment_method_id: 'pm_123',
+      order_id: order,
+      user_id: buyer,
+      ...change,
+    });
+    await expect(handle.result({ timeout: '30s' })).rejects.toMatchObject({ code: 'JOB_FAILED' });
+    expect(platform.sandbox.calls()).toBe(0);
+  });
+
+  it.each(['pm_card_timeout', 'pm_card_twice', 'pm_card_reset'])('by a provider that answers as %s says is charged once', async (card) => {
+    const { awarded, state, payment } = await scene({ card });
+    await awarded();
+    await state('payment_authorised');
+    expect(await payment()).toMatchObject({ status: 'authorised' });
+    await agrees();
+  });
+
+  it('that is declined for good puts the order on hold, and another card pays it', async () => {
+    const { awarded, state, payment, mailsTo, database, tasks, buyer, order, read } = await scene({ card: 'pm_card_lost' });
+    await awarded();
+    await state('on_hold');
+    expect(await read()).toMatchObject({ held_state: 'awarded' });
+    expect(await payment()).toMatchObject({ status: 'failed', declined_hard: true, retry_at: null, decline_code: 'lost_card' });
+    expect(await database.selectFrom('payment_attempts').select(['number', 'outcome']).execute()).toEqual([
+      { number: 1, outcome: 'failed' },
+    ]);
+    const input = {
+      amount: price / 100,
+      currency: 'EUR',
+      payment_method_id: 'pm_card_visa',
+      order_id: order,
+      user_id: buyer,
+      authorise_only: true,
+    };
+    await (await tasks.processPayment.delay(input)).result({ timeout: '30s' });
+    expect(await payment()).toMatchObject({ status: 'authorised' });
+    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBeGreaterThanOrEqual(3);
+  });
+
+  it('that is declined softly is tried again on its day, and not before', async () => {
+    const time = { now: Date.now() };
+    const { awarded, state, payment, paid, tasks, read } = await scene({ card: 'pm_card_soft_once', deps: { now: () => time.now } });
+    await awarded();
+    await paid('failed');
+    expect(await payment()).toMatchObject({ declined_hard: false, decline_code: 'insufficient_funds', retries: 0 });
+    const retry = async () => (await tasks.retryFailedPayments.delay({})).result({ timeout: '30s' });
+    expect(await retry()).toEqual({ due: 0, forgotten: 0 });
+    expect((await read()).state).toBe('awarded');
+    time.now += 86_400_000;
+    expect(await retry()).toEqual({ due: 1, forgotten: 0 });
+    await state('payment_authorised');
+    expect(await payment()).toMatchObject({ status: 'authorised', retries: 1, retry_at: null });
+    await agrees();
+  });
+
+  it('that stays declined is tried on days 1, 3, 7 and 14, and then the order waits', async () => {
+    const time = { now: Date.now() };
+    const { awarded, state, payment, paid, tasks, mailsTo } = await scene({
+      card: 'pm_card_insufficient_funds',
+      deps: { now: () => time.now },
+    });
+    await awarded();
+    await paid('failed');
+    const begun = time.now;
+    // Dunning holds the payment for a moment, and a run leaves alone what somebody holds.
+    const notices = (count: number) =>
+      expect.poll(async () => (await platform.database.selectFrom('reminders').selectAll().execute()).length, patience).toBe(count);
+    await notices(1);
+    const days: number[] = [];
+    for (let day = 1; day <= 20; day++) {
+      time.now = begun + day * 86_400_000 + 60_000;
+      const { due } = await (await tasks.retryFailedPayments.delay({})).result({ timeout: '30s' });
+      if (due === 0) continue;
+      days.push(day);
+      await notices(1 + days.length);
+      expect(await payment()).toMatchObject({ status: 'failed', retries: days.length });
+    }
+    expect(days).toEqual([1, 3, 7, 14]);
+    await state('on_hold');
+    expect(await payment()).toMatchObject({ declined_hard: true, retry_at: null, retries: 4 });
+    // Received, awarded, four notices that it is tried again, one that it is not, and the hold.
+    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(8);
+  });
+
+  it('that needs the buyer goes on when he has confirmed', async () => {
+    const { awarded, state, payment, paid, tasks, mailsTo } = await scene({ card: 'pm_card_authenticationRequired' });
+    await awarded();
+    await paid('requires_action');
+    const { id = 0, intent, action_url } = (await payment()) ?? {};
+    expect(action_url).toMatch(/^http/);
+    // Received, awarded, and what is to be done.
+    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(3);
+    platform.sandbox.approve(intent ?? '');
+    await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+    await state('payment_authorised');
+    expect(await payment()).toMatchObject({ status: 'authorised', action_url: null });
+  });
+
+  it('that the buyer does not confirm is declined, and one that the provider does not know is refused', async () => {
+    const { awarded, payment, paid, tasks, mailsTo, state } = await scene({ card: 'pm_card_authenticationRequired' });
+    await awarded();
+    await paid('requires_action');
+    const { id = 0, intent } = (await payment()) ?? {};
+    platform.sandbox.reject(intent ?? '');
+    await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+    expect(await payment()).toMatchObject({ status: 'failed', declined_hard: false, retries: 0 });
+    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(4);
+    await platform.database
+      .updateTable('payments')
+      .set({ payment_method: 'pm_never_heard_of', retry_at: new Date(0) })
+      .execute();
+    await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+    expect(await payment()).toMatchObject({ status: 'failed', declined_hard: true, decline_code: 'refused', retry_at: null });
+    await state('on_hold');
+  });
+
+  it('whose job was lost is found and goes on', async () => {
+    const time = { now: Date.now() };
+    const { database, awarded, state, tasks, payment } = await scene({ deps: { now: () => time.now } });
+    await awarded();
+    await state('payment_authorised');
+    // As a worker leaves it that dies after it has said so, and before it has charged.
+    await database.updateTable('payments').set({ status: 'unknown' }).execute();
+    time.now += 3_600_000;
+    expect(await (await tasks.retryFailedPayments.delay({})).result({ timeout: '30s' })).toEqual({ due: 0, forgotten: 1 });
+    await expect.poll(async () => (await payment())?.status, patience).toBe('authorised');
+    await agrees();
+  });
+});
+
+describe('money that goes back', { timeout: 60_000 }, () => {
+  it('a buyer who cancels before the work begins pays a tenth, and the rest was never taken', async () => {
+    const { awarded, happens, state, buyer, paid, database, maker, read } = await scene();
+    await awarded();
+    await state('payment_authorised');
+    await happens('cancel', 'buyer', buyer);
+    await paid('captured');
+    expect((await read()).fee_minor).toBe(price / 10);
+    await expect.poll(async () => (await balanceOf(database, `payable:${maker.id}`, 'EUR')).minor, patience).toBe((-price / 10) * 0.9);
+    expect(atGateway()).toEqual({ captured: price / 10, refunded: 0 });
+    const { booked } = await database
+      .selectFrom('capacity')
+      .select(({ fn }) => fn.sum<number>('booked_minutes').as('booked'))
+      .executeTakeFirstOrThrow();
+    expect(booked).toBe(0);
+    await agrees();
+  });
+
+  it('one whom the platform cancels for pays nothing', async () => {
+    const { awarded, happens, state, paid } = await scene();
+    await awarded();
+    await state('payment_authorised');
+    await happens('cancel', 'staff');
+    await paid('cancelled');
+    expect(atGateway().captured).toBe(0);
+    await agrees();
+  });
+
+  it('cancelled during the work: half goes back', async () => {
+    const { awarded, happens, state, buyer, maker, paid, mailsTo } = await scene();
+    await awarded();
+    await state('payment_authorised');
+    await happens('begin_production', 'manufacturer', maker.user);
+    await paid('captured');
+    await happens('cancel', 'buyer', buyer);
+    await expect.poll(atGateway, patience).toEqual({ captured: price, refunded: price / 2 });
+    await expect.poll(() => mailsTo('ann@customer.example').filter((subject) => /refund/i.test(subject)).length, patience).toBe(1);
+    await agrees();
+  });
+
+  it('is never more than was captured, whoever asks at once', async () => {
+    const { awarded, happens, state, maker, paid, payment, database } = await scene();
+    await awarded();
+    await state('payment_authorised');
+    await happens('begin_production', 'manufacturer', maker.user);
+    await paid('captured');
+    const { id = 0 } = (await payment()) ?? {};
+    const ask = (reference: string, minor: number) =>
+      database
+        .transaction()
+        .execute((transaction) => requestRefund(transaction, { payment: id, amount: money(minor, 'EUR'), reference, reason: 'test' }));
+    const results = await Promise.allSettled(Array.from({ length: 6 }, (_, n) => ask(`part:${n}`, price / 4)));
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(4);
+    await expect(ask('more', 1)).rejects.toMatchObject({ code: 'REFUND_TOO_LARGE' });
+    expect((await ask('part:0', price / 4).catch(() => ({ fresh: true }))).fresh).toBe(results[0]?.status !== 'fulfilled');
+  });
+
+  it('disputed by the buyer’s bank: it is booked, the order is disputed, and nothing more goes back', async () => {
+    const { awarded, happens, state, maker, paid, payment, tasks, database, order } = await scene();
+    await newUser(database, 'staff', 'staff@taktline.example');
+    await awarded();
+    await state('payment_authorised');
+    await happens('begin_production', 'manufacturer', maker.user);
+    await paid('captured');
+    for (const event of ['finish_production', 'ship'] as const) await happens(event, 'manufacturer', maker.user);
+    const { id = 0, intent } = (await payment()) ?? {};
+    platform.sandbox.dispute(intent ?? '');
+    await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+    await state('disputed');
+    expect((await inEscrow(database, order, 'EUR')).minor).toBe(0);
+    await expect.poll(() => platform.smtp.mails.filter(({ to }) => to.includes('staff@taktline.example')).length, patience).toBe(1);
+    await expect(
+      database
+        .transaction()
+        .execute((transaction) => requestRefund(transaction, { payment: id, amount: money(1, 'EUR'), reference: 'x', reason: 'x' })),
+    ).rejects.toMatchObject({ code: 'REFUND_TOO_LARGE' });
+  });
+});
+
+describe('reconciling payments', { timeout: 60_000 }, () => {
+  const hour = 3_600_000;
+  const reconcile = async (tasks: TestPlatform['tasks']) =>
+    (await tasks.reconcilePayments.delay({ from: Date.now() - hour, till: Date.now() + hour })).result({ timeout: '30s' });
+
+  it('finds nothing where all is well', async () => {
+    const { awarded, state, tasks } = await scene();
+    await awarded();
+    await state('payment_authorised');
+    expect(await reconcile(tasks)).toEqual({ compared: 1, differences: {} });
+  });
+
+  it('takes over a status that we have not heard of, and writes down what moves money', async () => {
+    const { awarded, state, tasks, database, paid } = await scene();
+    await awarded();
+    await state('payment_authorised');
+    await database.updateTable('payments').set({ status: 'processing' }).execute();
+    // Charged beside us, for one of our payments and for none.
+    const gateway = createStripeGateway({ ...platform.sandbox.connection, returnUrl: 'https://www.example.com/' });
+    for (const reference of ['payment-99', 'elsewhere-1']) {
+      const { id } = await gateway.create({ reference, amount: money(700, 'EUR'), paymentMethod: 'pm_card_visa', authoriseOnly: false });
+      await gateway.confirm(id, 'pm_card_visa');
+    }
+    const found = { double: 1, unknown_intent: 1 };
+    expect(await reconcile(tasks)).toEqual({ compared: 3, differences: { taken_over: 1, ...found } });
+    await paid('authorised');
+    expect(await reconcile(tasks)).toEqual({ compared: 3, differences: found });
+    const open = await database.selectFrom('payment_differences').select('kind').where('resolved_at', 'is', null).orderBy('kind').execute();
+    expect(open.map(({ kind }) => kind)).toEqual(['double', 'unknown_intent']);
+  });
+});

@@ -1,0 +1,83 @@
+/**
+ * Orders and money, put together: which task each event of an order enqueues, in the transaction that makes it happen, and who hears
+ * of it. The picture of it is in docs/orders.md.
+ */
+import type { App, Duration } from 'taktline';
+import type { PlatformDatabase } from './database/database.ts';
+import type { EmailTasks } from './email/email-tasks.ts';
+import { mailPeople } from './email/mail-people.ts';
+import type { AssignOptions } from './matching/assign.ts';
+import type { Weights } from './matching/score.ts';
+import { decimalOf, money } from './money/money.ts';
+import { withdrawOffers } from './orders/offers.ts';
+import { orderMails } from './orders/order-mails.ts';
+import { orderTasks } from './orders/order-tasks.ts';
+import { type OrderJobs, Orders } from './orders/orders.ts';
+import { Quotes, withdrawQuotes } from './orders/quotes.ts';
+import type { PaymentGateway } from './payments/gateway.ts';
+import { paymentMails } from './payments/payment-mails.ts';
+import { paymentTasks } from './payments/payment-tasks.ts';
+
+export interface MarketplaceDeps {
+  readonly database: PlatformDatabase;
+  readonly gateway: PaymentGateway;
+  /** Where a day begins: an IANA name. */
+  readonly timeZone: string;
+  readonly weights?: Weights;
+  readonly assignment?: AssignOptions;
+  /** Pause before a second attempt; default 60 s. */
+  readonly retryInitial?: Duration;
+  /** Milliseconds since the Unix epoch, for what falls due. Default Date.now. */
+  readonly now?: () => number;
+}
+
+export type Marketplace = ReturnType<typeof marketplace>;
+
+/** Defines the order and payment tasks in an app that has the platform's queues. */
+export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps: MarketplaceDeps) {
+  const { database, gateway, timeZone, now = Date.now, retryInitial = '60s' } = deps;
+  const mail = mailPeople(email);
+  const orders = new Orders((): OrderJobs => jobs);
+  const mails = { orders: orderMails(mail, timeZone), payments: paymentMails(mail, timeZone) };
+  const payments = paymentTasks(app, { database, gateway, orders, mails: mails.payments, retryInitial, now });
+  const ordering = orderTasks(app, {
+    database,
+    orders,
+    mails: mails.orders,
+    paymentDue: mails.payments.due,
+    zone: timeZone,
+    retryInitial,
+    now,
+    ...(deps.weights === undefined ? {} : { weights: deps.weights }),
+    ...(deps.assignment === undefined ? {} : { assignment: deps.assignment }),
+  });
+
+  const jobs: OrderJobs = {
+    match: (transaction, { id }) => ordering.matchOrders.enqueue({ order_id: id }, { transaction }),
+    notify: (transaction, { id, version }) => ordering.notifyStatus.enqueue({ order_id: id, version }, { transaction }),
+    authorise: (transaction, order) => {
+      // A buyer who has named none is reminded, and pays by payment.process himself.
+      if (order.payment_method === null || order.price_minor === null) return Promise.resolve();
+      return payments.processPayment.enqueue(
+        {
+          amount: decimalOf(money(order.price_minor, order.currency)),
+          currency: order.currency,
+          payment_method_id: order.payment_method,
+          order_id: order.id,
+          user_id: order.buyer_id,
+          authorise_only: true,
+        },
+        { transaction },
+      );
+    },
+    capture: (transaction, { id }) => payments.capturePayment.enqueue({ order_id: id }, { transaction }),
+    payout: (transaction, { id }) => payments.payOut.enqueue({ order_id: id }, { transaction }),
+    release: (transaction, { id }) => payments.releasePayment.enqueue({ order_id: id }, { transaction }),
+    async freeCapacity(transaction, order) {
+      await withdrawOffers(transaction, order.id);
+      await withdrawQuotes(transaction, order);
+    },
+  };
+
+  return { ...payments, ...ordering, orders, quotes: new Quotes(orders, now) };
+}

@@ -1,0 +1,146 @@
+/**
+ * The order tasks with their options: queues, limits, retries. What they do is in match-orders.ts, overdue.ts and send-reminders.ts;
+ * which of them an event of an order enqueues stands in order-states.ts.
+ */
+import { type App, type Duration, PermanentError } from 'taktline';
+import { z } from 'zod';
+import type { PlatformDatabase } from '../database/database.ts';
+import type { AssignOptions } from '../matching/assign.ts';
+import type { Weights } from '../matching/score.ts';
+import { matchOrder, processPending } from './match-orders.ts';
+import { Offers } from './offers.ts';
+import type { OrderMails } from './order-mails.ts';
+import { OrderError, type Orders } from './orders.ts';
+import { takeOverdueSteps } from './overdue.ts';
+import { type ReminderDeps, sendReminders } from './send-reminders.ts';
+
+export interface OrderDeps {
+  readonly database: PlatformDatabase;
+  readonly orders: Orders;
+  readonly mails: OrderMails;
+  readonly paymentDue: ReminderDeps['paymentDue'];
+  /** Where a day begins. */
+  readonly zone: string;
+  /** What counts how much when candidates are scored. */
+  readonly weights?: Weights;
+  readonly assignment?: AssignOptions;
+  readonly retryInitial?: Duration;
+  readonly now?: () => number;
+}
+
+export type OrderTasks = ReturnType<typeof orderTasks>;
+
+const id = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
+const orderInput = z.strictObject({ order_id: id });
+const offerInput = z.strictObject({ offer_id: id });
+const changeInput = z.strictObject({ order_id: id, version: z.int().min(1) });
+const nothing = z.strictObject({});
+
+/** Orders of which an overdue step is taken, in one run. */
+const overdueAtOnce = 1_000;
+
+/** Defines the order tasks in an app that has the queues order.critical and order.normal. */
+export function orderTasks(
+  app: App,
+  { database, orders, mails, paymentDue, zone, weights, assignment = {}, retryInitial = '60s', now = Date.now }: OrderDeps,
+) {
+  const offers = new Offers(orders, now);
+  const retry = { maxAttempts: 5, backoff: { type: 'exponential', initial: retryInitial, factor: 2 } } as const;
+  const normal = { queue: 'order.normal', retry } as const;
+  const match = {
+    database,
+    orders,
+    zone,
+    now,
+    ...(weights === undefined ? {} : { weights }),
+    offered: async (...[transaction, offer, order]: Parameters<OrderMails['offered']>) => {
+      await mails.offered(transaction, offer, order);
+      await expireOffer.enqueue({ offer_id: offer.id }, { transaction, eta: offer.expires_at });
+    },
+    asked: mails.quoteRequested,
+  };
+
+  const matchTask = app.task({
+    name: 'order.match',
+    queue: 'order.critical',
+    input: orderInput,
+    effectKey: ({ order_id }) => String(order_id),
+    retry,
+    softTimeLimit: '50s',
+    timeLimit: '60s',
+    run: async ({ order_id }) => orNever(matchOrder(match, order_id)),
+  });
+
+  const expireOffer = app.task({
+    ...normal,
+    name: 'order.expireOffer',
+    input: offerInput,
+    run: async ({ offer_id }) => ({ expired: await database.transaction().execute((transaction) => offers.expire(transaction, offer_id)) }),
+  });
+
+  const notifyStatus = app.task({
+    ...normal,
+    name: 'order.notifyStatus',
+    input: changeInput,
+    run: ({ order_id, version }) =>
+      database.transaction().execute(async (transaction) => {
+        const change = await transaction
+          .selectFrom('order_events')
+          .selectAll()
+          .where('order_id', '=', order_id)
+          .where('version', '=', version)
+          .executeTakeFirst();
+        if (change === undefined) throw new PermanentError(`order ${order_id} has no version ${version}`);
+        const order = await transaction.selectFrom('orders').selectAll().where('id', '=', order_id).executeTakeFirstOrThrow();
+        // As it was then: it may be further by now.
+        await mails.changed(transaction, { ...order, state: change.to_state, version }, { event: change.event });
+        return { state: change.to_state };
+      }),
+  });
+
+  const processPendingTask = app.task({
+    ...normal,
+    name: 'order.processPending',
+    input: nothing,
+    softTimeLimit: '9m',
+    timeLimit: '10m',
+    run: async (_, ctx) => {
+      const overdue = await takeOverdueSteps(database, orders, now(), overdueAtOnce, ctx.signal);
+      const round = await processPending(match, { ...assignment, signal: ctx.signal }, ctx.log);
+      // Quotes are asked for one order at a time: nobody's hours are held by that.
+      const asking = await database.selectFrom('orders').select('id').where('state', '=', 'submitted').where('mode', '=', 'rfq').execute();
+      for (const order of asking) {
+        ctx.signal.throwIfAborted();
+        await matchOrder(match, order.id);
+      }
+      return { ...round, overdue, asked: asking.length };
+    },
+  });
+
+  const sendRemindersTask = app.task({
+    ...normal,
+    name: 'order.sendReminders',
+    input: nothing,
+    softTimeLimit: '9m',
+    timeLimit: '10m',
+    run: (_, ctx) => sendReminders({ database, mails, zone, now, paymentDue }, ctx.signal),
+  });
+
+  return {
+    matchOrders: matchTask,
+    expireOffer,
+    notifyStatus,
+    processPendingOrders: processPendingTask,
+    sendOrderReminders: sendRemindersTask,
+    offers,
+  };
+}
+
+async function orNever<Result>(work: Promise<Result>): Promise<Result> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof OrderError) throw new PermanentError(error.message, { cause: error });
+    throw error;
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * The payment tasks with their options: queues, limits, retries. What they do is in charge.ts, after-award.ts, refunds.ts,
+ * retry-failed.ts and reconcile.ts; what follows from what the provider says is in payments.ts.
+ */
+import { type App, type Duration, PermanentError, retryLater, type TaskContext } from 'taktline';
+import type { PlatformDatabase } from '../database/database.ts';
+import { money } from '../money/money.ts';
+import { eventsOf } from '../orders/order-states.ts';
+import { lockOrder, type Order, type Orders, type PlatformTransaction } from '../orders/orders.ts';
+import { isFirstTime } from '../orders/reminders.ts';
+import { capture, type Payout, paymentOf, payOut, release, settleCancelled } from './after-award.ts';
+import { charge } from './charge.ts';
+import type { PaymentGateway } from './gateway.ts';
+import {
+  amountOf,
+  batchInput,
+  paymentInput,
+  paymentOrderInput,
+  processPaymentInput,
+  reconcileInput,
+  refundInput,
+} from './payment-input.ts';
+import { lockPayment, type Payment, PaymentError, Payments } from './payments.ts';
+import { behindMs, overlapMs, reconcilePayments } from './reconcile.ts';
+import { makeRefund, type StoredRefund } from './refunds.ts';
+import { retryFailed } from './retry-failed.ts';
+
+type Tell<Subject> = (transaction: PlatformTransaction, subject: Subject, order: Order) => Promise<unknown>;
+
+/** What people are told; each is enqueued in the transaction of what it tells. */
+export interface PaymentMails {
+  readonly receipt: Tell<Payment>;
+  readonly actionRequired: Tell<Payment>;
+  /** It is tried again on `retry_at`, or not any more. */
+  readonly declined: Tell<Payment>;
+  readonly disputed: Tell<Payment>;
+  readonly refunded: Tell<StoredRefund>;
+  readonly paidOut: Tell<Payout>;
+  /** The buyer has to see to it. */
+  readonly due: (transaction: PlatformTransaction, order: Order, payment: number) => Promise<unknown>;
+}
+
+export interface PaymentDeps {
+  readonly database: PlatformDatabase;
+  readonly gateway: PaymentGateway;
+  readonly orders: Orders;
+  readonly mails: PaymentMails;
+  /** Pause before the second attempt; each further one is twice as long. Default 60 s, as the specification has it. */
+  readonly retryInitial?: Duration;
+  readonly now?: () => number;
+}
+
+export type PaymentTasks = ReturnType<typeof paymentTasks>;
+
+/** Defines the payment tasks in an app that has the queues payment.critical, payment.normal and payment.batch. */
+export function paymentTasks(app: App, { database, gateway, orders, mails, retryInitial = '60s', now = Date.now }: PaymentDeps) {
+  const payments = new Payments(
+    database,
+    orders,
+    () => ({
+      captured: mails.receipt,
+      actionRequired: mails.actionRequired,
+      disputed: mails.disputed,
+      declined: (transaction, { id }) => handleFailed.enqueue({ payment_id: id }, { transaction }),
+    }),
+    now,
+  );
+  const inTransaction = <Result>(work: (transaction: PlatformTransaction) => Promise<Result>) => database.transaction().execute(work);
+  const retry = { maxAttempts: 5, backoff: { type: 'exponential', initial: retryInitial, factor: 2 } } as const;
+  const critical = { queue: 'payment.critical', retry, softTimeLimit: '50s', timeLimit: '60s', resultTtl: '1h' } as const;
+  const long = { softTimeLimit: '9m', timeLimit: '10m' } as const;
+
+  const process = app.task({
+    ...critical,
+    name: 'payment.process',
+    input: processPaymentInput,
+    effectKey: ({ order_id }) => String(order_id),
+    run: async (input, ctx: TaskContext) => {
+      const { id } = await orNever(
+        inTransaction((transaction) =>
+          payments.begin(transaction, {
+            order: input.order_id,
+            user: input.user_id,
+            amount: amountOf(input),
+            paymentMethod: input.payment_method_id,
+            authoriseOnly: input.authorise_only,
+          }),
+        ),
+      );
+      return orNever(charge({ payments, gateway, now }, id, ctx));
+    },
+  });
+
+  // Goes on with a payment: after a webhook, on the day of another try, or when its job was lost.
+  const chargeTask = app.task({
+    ...critical,
+    name: 'payment.charge',
+    input: paymentInput,
+    effectKey: ({ payment_id }) => String(payment_id),
+    run: ({ payment_id }, ctx) => orNever(charge({ payments, gateway, now }, payment_id, ctx)),
+  });
+
+  const captureTask = app.task({
+    ...critical,
+    name: 'payment.capture',
+    input: paymentOrderInput,
+    effectKey: ({ order_id }) => String(order_id),
+    run: async ({ order_id }, ctx) => {
+      const payment = await requirePayment(order_id);
+      const { id, status } = await capture(payments, gateway, payment, money(payment.amount_minor, payment.currency), ctx.signal);
+      return { payment_id: id, status };
+    },
+  });
+
+  // Of a cancelled order: what was reserved is let go, but for the fee; what was captured goes back, but for the fee.
+  const releaseTask = app.task({
+    ...critical,
+    name: 'payment.release',
+    input: paymentOrderInput,
+    effectKey: ({ order_id }) => String(order_id),
+    run: async ({ order_id }, ctx) => {
+      const payment = await paymentOf(database, order_id);
+      if (payment === undefined) return { payment_id: null, refund_id: null };
+      const { fee_minor, currency } = await database.selectFrom('orders').selectAll().where('id', '=', order_id).executeTakeFirstOrThrow();
+      if (payment.status === 'authorised' && fee_minor > 0)
+        await capture(payments, gateway, payment, money(fee_minor, currency), ctx.signal);
+      else await release(payments, gateway, payment, ctx.signal);
+      const refund = await inTransaction(async (transaction) => {
+        const made = await settleCancelled(transaction, await lockOrder(transaction, order_id));
+        if (made?.status === 'requested') await refundTask.enqueue({ refund_id: made.id }, { transaction });
+        return made;
+      });
+      return { payment_id: payment.id, refund_id: refund?.id ?? null };
+    },
+  });
+
+  const refundTask = app.task({
+    ...critical,
+    name: 'payment.refund',
+    input: refundInput,
+    effectKey: ({ refund_id }) => String(refund_id),
+    run: async ({ refund_id }, ctx) => {
+      const refund = await makeRefund(database, gateway, refund_id, mails.refunded, ctx.signal);
+      if (refund.status === 'requested') return retryLater('5m', 'the payment provider is still processing this refund');
+      if (refund.status === 'failed') throw new PermanentError('the payment provider could not give this back: it needs a person');
+      return { refund_id, status: refund.status };
+    },
+  });
+
+  const payoutTask = app.task({
+    name: 'payment.payout',
+    queue: 'payment.normal',
+    input: paymentOrderInput,
+    retry,
+    run: ({ order_id }) => payOut(database, order_id, mails.paidOut),
+  });
+
+  // Dunning: the buyer is told, and after the last try the order waits for him.
+  const handleFailed = app.task({
+    name: 'payment.handleFailed',
+    queue: 'payment.normal',
+    input: paymentInput,
+    retry,
+    run: ({ payment_id }) =>
+      inTransaction(async (transaction) => {
+        const { order_id } = await payments.find(payment_id);
+        const order = await lockOrder(transaction, order_id);
+        const payment = await lockPayment(transaction, payment_id);
+        // It may have come to something else meanwhile.
+        if (payment.status !== 'failed') return { told: false, held: false };
+        const told = await isFirstTime(transaction, {
+          kind: 'payment_failed',
+          subject: `payment:${payment_id}`,
+          occasion: payment.charge ?? '',
+        });
+        if (told) await mails.declined(transaction, payment, order);
+        const held = payment.declined_hard && eventsOf(order.state).includes('hold');
+        if (held) await orders.applyTo(transaction, order, { event: 'hold', actor: 'system', data: { payment: payment_id } });
+        return { told, held };
+      }),
+  });
+
+  const retryFailedTask = app.task({
+    name: 'payment.retryFailed',
+    queue: 'payment.normal',
+    input: batchInput,
+    ...long,
+    run: ({ limit }) =>
+      retryFailed(database, limit, now(), (transaction, due) =>
+        chargeTask.enqueueMany(
+          due.map((payment_id) => ({ payment_id })),
+          { transaction },
+        ),
+      ),
+  });
+
+  const reconcile = app.task({
+    name: 'payment.reconcile',
+    queue: 'payment.batch',
+    input: reconcileInput,
+    retry,
+    ...long,
+    run: ({ from, till = now() - behindMs }, ctx) =>
+      reconcilePayments({ database, payments, gateway }, from ?? till - overlapMs, till, ctx.signal, (compared) =>
+        ctx.progress({ compared }),
+      ),
+  });
+
+  async function requirePayment(order: number): Promise<Payment> {
+    const payment = await paymentOf(database, order);
+    if (payment === undefined) throw new PermanentError(`order ${order} has no payment`);
+    return payment;
+  }
+
+  return {
+    processPayment: process,
+    chargePayment: chargeTask,
+    capturePayment: captureTask,
+    releasePayment: releaseTask,
+    refundPayment: refundTask,
+    payOut: payoutTask,
+    handleFailedPayment: handleFailed,
+    retryFailedPayments: retryFailedTask,
+    reconcilePayments: reconcile,
+    payments,
+    /** Somebody says that an intent has changed. @returns the job that looks at its payment; undefined when it is none of ours */
+    async paymentChanged(intent: string): Promise<string | undefined> {
+      const payment = await payments.findByIntent(intent);
+      return payment === undefined ? undefined : (await chargeTask.delay({ payment_id: payment.id })).id;
+    },
+  };
+}
+
+/** What is wrong with a payment stays wrong, however often it is tried. */
+async function orNever<Result>(work: Promise<Result>): Promise<Result> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof PaymentError) throw new PermanentError(error.message, { cause: error });
+    throw error;
+  }
+}

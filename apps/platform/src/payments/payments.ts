@@ -1,0 +1,333 @@
+/**
+ * Payments in the database. What the provider says of an intent is the only source of a payment's state: `take` brings it into
+ * ours, whoever has asked (the job that charged, a webhook, the reconciliation), in whatever order and however often, and books,
+ * tells and moves the order along once.
+ */
+import { type Selectable, sql } from 'kysely';
+import type { PlatformDatabase } from '../database/database.ts';
+import type { PaymentStatus, PaymentsTable } from '../database/money-tables.ts';
+import { book, captured, chargedBack } from '../ledger/ledger.ts';
+import { type Money, money, subtract } from '../money/money.ts';
+import { eventsOf } from '../orders/order-states.ts';
+import { lockOrder, type Order, type Orders, type PlatformTransaction } from '../orders/orders.ts';
+import type { Intent, IntentStatus } from './gateway.ts';
+import { nextRetry } from './retry-days.ts';
+
+export type Payment = Selectable<PaymentsTable>;
+
+export interface NewPayment {
+  readonly order: number;
+  readonly user: number;
+  readonly amount: Money;
+  readonly paymentMethod: string;
+  readonly authoriseOnly: boolean;
+}
+
+/** What is to be done, in the same transaction, when something has become of a payment. */
+export interface PaymentListeners {
+  readonly captured: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
+  readonly actionRequired: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
+  /** Declined; `retry_at` says when it is tried again, if it is. */
+  readonly declined: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
+  readonly disputed: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
+}
+
+/**
+ * `MISMATCH`: the provider's intent is not that of this payment, or of another amount. `CONFLICT`: the order has another payment.
+ * `NOT_PAYABLE`: nothing is to be paid for this order, or not this. `NOT_FOUND`: no such payment.
+ */
+export class PaymentError extends Error {
+  override readonly name = 'PaymentError';
+  readonly code: 'MISMATCH' | 'CONFLICT' | 'NOT_PAYABLE' | 'NOT_FOUND';
+
+  constructor(code: PaymentError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export class Payments {
+  readonly #database: PlatformDatabase;
+  readonly #orders: Orders;
+  readonly #listeners: () => PaymentListeners;
+  readonly #now: () => number;
+
+  /** @param listeners asked when they are first needed: the tasks behind them work with this class */
+  constructor(database: PlatformDatabase, orders: Orders, listeners: () => PaymentListeners, now: () => number = Date.now) {
+    this.#database = database;
+    this.#orders = orders;
+    this.#listeners = listeners;
+    this.#now = now;
+  }
+
+  /**
+   * The payment of an order: the one that there is, or a new one. One that waits for another try takes a new payment method.
+   *
+   * @throws PaymentError `NOT_PAYABLE`, `CONFLICT`
+   */
+  async begin(transaction: PlatformTransaction, { order: id, user, amount, paymentMethod, authoriseOnly }: NewPayment): Promise<Payment> {
+    const order = await lockOrder(transaction, id);
+    if (order.buyer_id !== user) throw new PaymentError('NOT_PAYABLE', 'this is the order of another user');
+    const there = await transaction
+      .selectFrom('payments')
+      .selectAll()
+      .where('order_id', '=', id)
+      .where('status', '<>', 'cancelled')
+      .where('declined_hard', '=', false)
+      .forUpdate()
+      .executeTakeFirst();
+    if (there !== undefined) {
+      if (there.amount_minor !== amount.minor || there.currency !== amount.currency) {
+        throw new PaymentError('CONFLICT', `order ${id} has a payment of another amount already`);
+      }
+      if (there.payment_method === paymentMethod || there.status !== 'failed') return there;
+      return transaction
+        .updateTable('payments')
+        .set({
+          payment_method: paymentMethod,
+          retry_at: new Date(this.#now()),
+          version: there.version + 1,
+          updated_at: new Date(this.#now()),
+        })
+        .where('id', '=', there.id)
+        .returningAll()
+        .executeTakeFirstOrThrow();
+    }
+    if (order.price_minor === null) throw new PaymentError('NOT_PAYABLE', 'this order has no price yet');
+    if (order.price_minor !== amount.minor || order.currency !== amount.currency) {
+      throw new PaymentError('NOT_PAYABLE', 'the amount is not the price of the order');
+    }
+    if (order.state !== 'awarded' && order.held_state !== 'awarded') {
+      throw new PaymentError('NOT_PAYABLE', `an order that is ${order.state} is not to be paid`);
+    }
+    return transaction
+      .insertInto('payments')
+      .values({
+        order_id: id,
+        user_id: user,
+        amount_minor: amount.minor,
+        currency: amount.currency,
+        authorise_only: authoriseOnly,
+        payment_method: paymentMethod,
+      })
+      .returningAll()
+      .executeTakeFirstOrThrow();
+  }
+
+  async find(id: number): Promise<Payment> {
+    const payment = await this.#database.selectFrom('payments').selectAll().where('id', '=', id).executeTakeFirst();
+    if (payment === undefined) throw new PaymentError('NOT_FOUND', `there is no payment ${id}`);
+    return payment;
+  }
+
+  findByIntent(intent: string): Promise<Payment | undefined> {
+    return this.#database.selectFrom('payments').selectAll().where('intent', '=', intent).executeTakeFirst();
+  }
+
+  /** The first intent that is noted is the payment's; one that was made beside it is never confirmed. */
+  async noteIntent(id: number, gateway: string, intent: string): Promise<Payment> {
+    await this.#database
+      .updateTable('payments')
+      .set({ gateway, intent, updated_at: new Date(this.#now()) })
+      .where('id', '=', id)
+      .where('intent', 'is', null)
+      .execute();
+    return this.find(id);
+  }
+
+  /**
+   * Notes that the provider is asked to charge now. Until it has said what came of it nobody knows.
+   *
+   * @returns undefined when that is not to be done any more
+   */
+  async beginAttempt(id: number, job: string): Promise<Payment | undefined> {
+    return this.#database.transaction().execute(async (transaction) => {
+      const payment = await lockPayment(transaction, id);
+      if (!isChargeable(payment, this.#now())) return undefined;
+      const { last } = await transaction
+        .selectFrom('payment_attempts')
+        .select(sql<number>`coalesce(max(number), 0)`.as('last'))
+        .where('payment_id', '=', id)
+        .executeTakeFirstOrThrow();
+      await transaction
+        .insertInto('payment_attempts')
+        .values({ payment_id: id, number: last + 1, job_id: job })
+        .execute();
+      return transaction
+        .updateTable('payments')
+        .set({
+          status: 'unknown',
+          retries: payment.status === 'failed' ? payment.retries + 1 : payment.retries,
+          retry_at: null,
+          version: payment.version + 1,
+          updated_at: new Date(this.#now()),
+        })
+        .where('id', '=', id)
+        .returningAll()
+        .executeTakeFirstOrThrow();
+    });
+  }
+
+  /** Takes over what the provider says of a payment's intent. @throws PaymentError `MISMATCH` */
+  async take(id: number, intent: Intent): Promise<Payment> {
+    const { order_id: order } = await this.find(id);
+    return this.#database.transaction().execute(async (transaction) => {
+      // Always the order first, as all do that change one.
+      const locked = await lockOrder(transaction, order);
+      return this.#take(transaction, await lockPayment(transaction, id), locked, intent);
+    });
+  }
+
+  async #take(transaction: PlatformTransaction, before: Payment, order: Order, intent: Intent): Promise<Payment> {
+    mustMatch(before, intent);
+    const now = new Date(this.#now());
+    const declined = isDeclined(before, intent);
+    const status = statusOf(before, intent, declined);
+    // A further try that has not reached the provider: it is made again.
+    const neverArrived = before.status === 'unknown' && status === 'failed' && !declined;
+    const firstDeclined = declined ? (before.first_declined_at ?? now) : before.first_declined_at;
+    const retryAt =
+      declined && !(intent.decline?.hard ?? true) && firstDeclined !== null ? nextRetry(firstDeclined, before.retries) : undefined;
+    const payment = await transaction
+      .updateTable('payments')
+      .set({
+        status,
+        charge: intent.charge ?? before.charge,
+        captured_minor: Math.max(before.captured_minor, intent.capturedMinor),
+        disputed: intent.disputed,
+        action_url: status === 'requires_action' ? (intent.actionUrl ?? null) : null,
+        ...(declined
+          ? {
+              decline_code: intent.decline?.code ?? null,
+              // After the last try it is as final as a hard one.
+              declined_hard: retryAt === undefined,
+              first_declined_at: firstDeclined,
+              retry_at: retryAt ?? null,
+            }
+          : {}),
+        ...(neverArrived ? { retry_at: now, retries: Math.max(0, before.retries - 1) } : {}),
+        version: before.version + 1,
+        updated_at: now,
+      })
+      .where('id', '=', before.id)
+      .returningAll()
+      .executeTakeFirstOrThrow();
+    await this.#endAttempts(transaction, before, payment, now);
+    await this.#tell(transaction, before, payment, order, declined);
+    return payment;
+  }
+
+  /** The provider does not take it at all, such as a payment method that it does not know. As final as a hard decline. */
+  async refuse(id: number): Promise<Payment> {
+    const { order_id } = await this.find(id);
+    return this.#database.transaction().execute(async (transaction) => {
+      const order = await lockOrder(transaction, order_id);
+      const before = await lockPayment(transaction, id);
+      if (before.status !== 'unknown' && before.status !== 'created') return before;
+      const payment = await transaction
+        .updateTable('payments')
+        .set({
+          status: 'failed',
+          decline_code: 'refused',
+          declined_hard: true,
+          retry_at: null,
+          version: before.version + 1,
+          updated_at: new Date(this.#now()),
+        })
+        .where('id', '=', id)
+        .returningAll()
+        .executeTakeFirstOrThrow();
+      await this.#endAttempts(transaction, before, payment, new Date(this.#now()));
+      await this.#listeners().declined(transaction, payment, order);
+      return payment;
+    });
+  }
+
+  async #endAttempts(transaction: PlatformTransaction, before: Payment, payment: Payment, now: Date): Promise<void> {
+    if (before.status !== 'unknown' || payment.status === 'unknown') return;
+    await transaction
+      .updateTable('payment_attempts')
+      .set({
+        outcome: payment.status === 'created' || payment.retry_at?.getTime() === now.getTime() ? 'never_arrived' : payment.status,
+        decline_code: payment.decline_code,
+        ended_at: now,
+      })
+      .where('payment_id', '=', payment.id)
+      .where('ended_at', 'is', null)
+      .execute();
+  }
+
+  /** What follows, once for each change. */
+  async #tell(transaction: PlatformTransaction, before: Payment, payment: Payment, order: Order, declined: boolean): Promise<void> {
+    const listeners = this.#listeners();
+    const paid = ({ status }: Payment) => status === 'authorised' || status === 'captured';
+    if (paid(payment) && !paid(before) && order.state === 'awarded') {
+      await this.#orders.applyTo(transaction, order, { event: 'authorise_payment', actor: 'system', data: { payment: payment.id } });
+    }
+    if (payment.captured_minor > before.captured_minor) {
+      await book(transaction, captured(order.id, payment.id, money(payment.captured_minor, payment.currency)));
+      await listeners.captured(transaction, payment, order);
+    }
+    if (payment.status === 'requires_action' && before.status !== 'requires_action') {
+      await listeners.actionRequired(transaction, payment, order);
+    }
+    if (declined) await listeners.declined(transaction, payment, order);
+    if (payment.disputed && !before.disputed) {
+      const left = subtract(money(payment.captured_minor, payment.currency), money(payment.refunded_minor, payment.currency));
+      await book(transaction, chargedBack(order.id, payment.id, left));
+      const now = await lockOrder(transaction, order.id);
+      if (eventsOf(now.state).includes('dispute')) {
+        await this.#orders.applyTo(transaction, now, { event: 'dispute', actor: 'system', data: { payment: payment.id } });
+      }
+      await listeners.disputed(transaction, payment, now);
+    }
+  }
+}
+
+export async function lockPayment(transaction: PlatformTransaction, id: number): Promise<Payment> {
+  const payment = await transaction.selectFrom('payments').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
+  if (payment === undefined) throw new PaymentError('NOT_FOUND', `there is no payment ${id}`);
+  return payment;
+}
+
+/** The name under which the provider knows a payment. */
+export function referenceOf({ id }: Pick<Payment, 'id'>): string {
+  return `payment-${id}`;
+}
+
+/** Whether the provider may be told to charge now: nothing was tried, or it is time to try again. */
+export function isChargeable({ status, declined_hard: hard, retry_at: retryAt }: Payment, now: number): boolean {
+  return status === 'created' || (status === 'failed' && !hard && retryAt !== null && retryAt.getTime() <= now);
+}
+
+function mustMatch(payment: Payment, { reference, amount }: Intent): void {
+  if (reference !== referenceOf(payment)) throw new PaymentError('MISMATCH', `the intent of payment ${payment.id} is of another payment`);
+  if (amount.minor !== payment.amount_minor || amount.currency !== payment.currency) {
+    throw new PaymentError('MISMATCH', `the intent of payment ${payment.id} is of another amount`);
+  }
+}
+
+const statuses: Readonly<Record<Exclude<IntentStatus, 'requires_payment_method'>, PaymentStatus>> = {
+  requires_action: 'requires_action',
+  processing: 'processing',
+  authorised: 'authorised',
+  captured: 'captured',
+  cancelled: 'cancelled',
+};
+
+/** By a try to charge that we have not heard of; or without any, when the buyer has not confirmed that it is him. */
+function isDeclined(before: Payment, { status, decline, charge }: Intent): boolean {
+  if (status !== 'requires_payment_method' || decline === undefined) return false;
+  return charge !== (before.charge ?? undefined) || before.status === 'requires_action';
+}
+
+/** An older answer that comes late does not undo what is final. */
+function statusOf(before: Payment, { status }: Intent, declined: boolean): PaymentStatus {
+  if (before.status === 'captured' || (before.status === 'authorised' && status !== 'captured' && status !== 'cancelled'))
+    return before.status;
+  if (status !== 'requires_payment_method') return statuses[status];
+  if (declined) return 'failed';
+  // It was asked to charge, and has not heard of that.
+  if (before.status === 'unknown' || before.status === 'processing') return before.charge === null ? 'created' : 'failed';
+  return before.status;
+}
