@@ -469,7 +469,7 @@ describe('trouble on the way', () => {
   it('by a wrong secret key says so, and nothing of the payment', async () => {
     const { gateway } = await start({}, { secretKey: 'sk_test_wrong' });
     const error = await errorOf(gateway.create(newIntent()));
-    expect(error.code).toBe('GATEWAY_REFUSED');
+    expect(error.code).toBe('GATEWAY_UNREACHABLE');
     expect(error.message).not.toContain('sk_test_wrong');
   });
 });
