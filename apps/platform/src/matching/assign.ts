@@ -91,6 +91,8 @@ const defaults = {
 
 /** Of sums of scores; less is rounding. */
 const tolerance = 1e-6;
+/** HiGHS works with tolerances itself, of objectives that are a million and more. */
+const boundTolerance = 1e-3;
 /** setTimeout takes no more; three weeks. */
 const mostMs = 2 ** 31 - 1;
 
@@ -132,15 +134,18 @@ async function solutionOf(problem: Problem, options: AssignOptions): Promise<Sol
   if (bound - objective <= absoluteGap) return { picks: first, bound, method: 'optimal', failure: undefined };
   const hardLimitMs = options.hardLimitMs ?? Math.min(timeLimitMs + defaults.graceMs, mostMs);
   const reply = await solve({ problem, first, timeLimitMs, absoluteGap }, { hardLimitMs, signal, thread });
-  return judged(problem, first, { ...reply, bound: Math.min(bound, reply.bound) });
+  return judged(problem, first, bound, reply);
 }
 
-/** Believes the solver what can be checked, and no more. */
-function judged(problem: Problem, first: Picks, { status, picks = first, bound }: SolverReply): Solution {
-  if (!isPossible(problem, picks)) return { picks: first, bound, method: 'greedy', failure: 'SOLVER_FAILED' };
+/** Believes the solver what can be checked, and no bound that its own picks, or the first ones, disprove. */
+function judged(problem: Problem, first: Picks, unsolved: number, { status, picks = first, bound }: SolverReply): Solution {
+  const failed: Solution = { picks: first, bound: unsolved, method: 'greedy', failure: 'SOLVER_FAILED' };
+  if (!isPossible(problem, picks)) return failed;
   const best = worthOf(problem, picks).objective >= worthOf(problem, first).objective ? picks : first;
-  if (status === 'optimal' || status === 'time_limit') return { picks: best, bound, method: status, failure: undefined };
-  return { picks: best, bound, method: 'greedy', failure: status };
+  if (bound < worthOf(problem, best).objective - boundTolerance) return failed;
+  const known = { picks: best, bound: Math.min(bound, unsolved) };
+  if (status === 'optimal' || status === 'time_limit') return { ...known, method: status, failure: undefined };
+  return { ...known, method: 'greedy', failure: status };
 }
 
 function partedBy(

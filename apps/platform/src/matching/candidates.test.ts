@@ -118,6 +118,7 @@ describe('certificates', () => {
 
   it('takes the newest of one that was renewed', () => {
     expect(reasonsOf(asked, held('2027-06-30', '2026-06-30'))).toEqual([]);
+    expect(reasonsOf(asked, held('2026-06-30', '2027-06-30'))).toEqual([]);
   });
 
   it('wants every one, by its own name', () => {

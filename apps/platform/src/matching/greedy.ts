@@ -11,12 +11,12 @@ export interface GreedyOptions {
   readonly mostTrials?: number;
 }
 
-/** Orders that one order displaces, at most. With 1 a thousand orders lose 0.4 % more; with 3 it takes four times as long. */
+/** Orders that one order displaces, at most. Of 1,000 orders 1 comes to scores of 707.2 and 2 to 712.3; 3 takes twice as long for no more. */
 const depth = 2;
 
 /**
- * Both orders of going are tried, and the better assignment is taken. With 1,000 orders and time for all, the largest regret first
- * comes to 711.3 and the fewest options first to 708.8; where time is scarce, fewest first places 973 of them and regret 966.
+ * Both orders of going are tried, and the better assignment is taken: neither is better everywhere. At 300 suppliers the fewest
+ * options first place 1,000 of 1,000 orders and the largest regret first 998; of 3,000 they place 2,623 and 2,655.
  *
  * @returns picks that are possible: no row is used more than it has
  */

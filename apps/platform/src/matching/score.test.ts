@@ -66,6 +66,14 @@ describe('scoreOf', () => {
     );
   });
 
+  it('takes the largest and the smallest numbers for weights', () => {
+    for (const one of [Number.MAX_VALUE, Number.MIN_VALUE]) {
+      expect(
+        scoreOf({ ...all, price: 0, load: 0, lead: 0 }, { price: one, distance: one, lead: one, load: one, rating: one, onTime: one }),
+      ).toBe(0.5);
+    }
+  });
+
   it('is one part when that alone is weighed', () => {
     expect(scoreOf({ ...none, load: 0.3 }, { ...none, load: 7 })).toBe(0.3);
   });

@@ -89,7 +89,7 @@ export function rank(need: OrderNeed, suppliers: readonly Supplier[], options: R
   const { weights = defaultWeights, today } = options;
   checkWeights(weights);
   const { candidates, leftOut } = candidatesOf(need, suppliers, options);
-  const cheapest = Math.min(...candidates.map(({ price }) => price.minor));
+  const cheapest = candidates.reduce((least, { price }) => Math.min(least, price.minor), Number.POSITIVE_INFINITY);
   const daysTo = memo((day: string) => daysUntil(today, day));
   const ranked = candidates.map((candidate) => rankedOf(candidate, cheapest, weights, daysTo));
   return { candidates: ranked.toSorted(bestFirst), leftOut };
@@ -154,8 +154,8 @@ function weigh(parts: ScoreParts, weights: Weights): number {
 
 function checkWeights(weights: Weights): void {
   for (const name of partNames) {
-    if (!(Number.isFinite(weights[name]) && weights[name] >= 0))
-      throw new MatchingError('INVALID_WEIGHTS', name, 'a finite number, 0 or above');
+    const isWeight = Number.isFinite(weights[name]) && weights[name] >= 0;
+    if (!isWeight) throw new MatchingError('INVALID_WEIGHTS', name, 'a finite number, 0 or above');
   }
   if (partNames.every((name) => weights[name] === 0)) throw new MatchingError('INVALID_WEIGHTS', 'weights', 'one above 0 at least');
 }

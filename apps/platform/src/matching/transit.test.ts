@@ -15,6 +15,8 @@ describe('distanceKm', () => {
     ['a quarter of a meridian', place(0, 0), place(90, 0), half / 2],
     ['from pole to pole', place(90, 0), place(-90, 77), half],
     ['half the equator', place(0, -90), place(0, 90), half],
+    // Of these, rounding makes more than the whole.
+    ['between opposite places', place(-57.31826354856442, -42.39835464574699), place(57.3182635604227, 137.60164535963065), half],
     ['over the date line', place(0, 179.5), place(0, -179.5), half / 180],
     ['from London to Paris', place(51.5074, -0.1278), place(48.8566, 2.3522), 343.6],
   ])('is right %s', (_, one, other, km) => {
