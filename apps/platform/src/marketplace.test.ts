@@ -102,6 +102,47 @@ describe('an order', { timeout: 60_000 }, () => {
     expect(rounds).toMatchObject([{ round: 1, method: 'instant', candidates: [{ supplierId: String(maker.id) }], left_out: [] }]);
   });
 
+  it('with parts that are not right goes back to work, which counts for the manufacturer’s record', async () => {
+    const { database, tasks, awarded, happens, state, paid, maker, buyer, order, mailsTo, read } = await scene();
+    await awarded();
+    await state('payment_authorised');
+    await happens('begin_production', 'manufacturer', maker.user);
+    await paid('captured');
+    await happens('finish_production', 'manufacturer', maker.user);
+    const reject = (quantity: number) =>
+      database
+        .transaction()
+        .execute((transaction) =>
+          tasks.rejectParts(transaction, order, { quantity, cause: 'surface', disposition: 'rework' }, { actor: 'buyer', actorId: buyer }),
+        );
+    for (const quantity of [0, 21, 1.5]) await expect(reject(quantity)).rejects.toMatchObject({ code: 'QUANTITY' });
+    await reject(3);
+    expect((await read()).state).toBe('rework');
+    await expect(reject(3)).rejects.toMatchObject({ code: 'ILLEGAL_EVENT' });
+    await expect
+      .poll(() => mailsTo('turner@plant.example').filter((subject) => /not as|right|parts/i.test(subject)).length, patience)
+      .toBeGreaterThan(0);
+    await happens('finish_rework', 'manufacturer', maker.user);
+    await happens('ship', 'manufacturer', maker.user);
+    await happens('deliver', 'buyer', buyer);
+    expect(await database.selectFrom('non_conformances').selectAll().execute()).toMatchObject([
+      {
+        order_id: order,
+        manufacturer_id: maker.id,
+        quantity: 3,
+        cause: 'surface',
+        disposition: 'rework',
+        closed_at: expect.any(Date) as Date,
+      },
+    ]);
+    expect(await database.selectFrom('manufacturers').selectAll().executeTakeFirst()).toMatchObject({
+      rating_sum: 2,
+      rating_count: 1,
+      delivered: 1,
+      delivered_in_time: 1,
+    });
+  });
+
   it('that asks for quotes goes to whom the buyer awards it', async () => {
     const { database, tasks, happens, state, buyer, maker, order, mailsTo, read } = await scene({ rfq: true });
     await happens('submit', 'buyer', buyer);
@@ -194,7 +235,8 @@ describe('a payment', { timeout: 60_000 }, () => {
     };
     await (await tasks.processPayment.delay(input)).result({ timeout: '30s' });
     expect(await payment()).toMatchObject({ status: 'authorised' });
-    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBeGreaterThanOrEqual(3);
+    await state('payment_authorised');
+    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBeGreaterThanOrEqual(6);
   });
 
   it('that is declined softly is tried again on its day, and not before', async () => {

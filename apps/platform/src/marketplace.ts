@@ -3,16 +3,18 @@
  * of it. The picture of it is in docs/orders.md.
  */
 import type { App, Duration } from 'taktline';
+import { dayIn } from './calendar/business-days.ts';
 import type { PlatformDatabase } from './database/database.ts';
 import type { EmailTasks } from './email/email-tasks.ts';
 import { mailPeople } from './email/mail-people.ts';
 import type { AssignOptions } from './matching/assign.ts';
 import type { Weights } from './matching/score.ts';
 import { decimalOf, money } from './money/money.ts';
+import { closeNonConformances, type Found, openNonConformance, recordDelivery } from './orders/non-conformances.ts';
 import { withdrawOffers } from './orders/offers.ts';
 import { orderMails } from './orders/order-mails.ts';
 import { orderTasks } from './orders/order-tasks.ts';
-import { type OrderJobs, Orders } from './orders/orders.ts';
+import { type OrderChange, type OrderJobs, Orders, type PlatformTransaction } from './orders/orders.ts';
 import { Quotes, withdrawQuotes } from './orders/quotes.ts';
 import type { PaymentGateway } from './payments/gateway.ts';
 import { paymentMails } from './payments/payment-mails.ts';
@@ -73,11 +75,21 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
     capture: (transaction, { id }) => payments.capturePayment.enqueue({ order_id: id }, { transaction }),
     payout: (transaction, { id }) => payments.payOut.enqueue({ order_id: id }, { transaction }),
     release: (transaction, { id }) => payments.releasePayment.enqueue({ order_id: id }, { transaction }),
+    recordDelivery: (transaction, order) => recordDelivery(transaction, order, dayIn(timeZone, new Date(now()))),
+    closeNonConformances: (transaction, { id }) => closeNonConformances(transaction, id),
     async freeCapacity(transaction, order) {
       await withdrawOffers(transaction, order.id);
       await withdrawQuotes(transaction, order);
     },
   };
 
-  return { ...payments, ...ordering, orders, quotes: new Quotes(orders, now) };
+  return {
+    ...payments,
+    ...ordering,
+    orders,
+    quotes: new Quotes(orders, now),
+    /** Parts are not as ordered. @throws NonConformanceError, OrderStateError */
+    rejectParts: (transaction: PlatformTransaction, order: number, found: Found, by: Pick<OrderChange, 'actor' | 'actorId'>) =>
+      openNonConformance(transaction, orders, order, found, by, mails.orders.notRight),
+  };
 }

@@ -4,7 +4,17 @@ import type { PlatformDatabase } from '../src/database/database.ts';
 import type { OrderEvent, OrderJob } from '../src/orders/order-states.ts';
 import { type OrderJobs, Orders, type PlatformTransaction } from '../src/orders/orders.ts';
 
-const names: readonly OrderJob[] = ['match', 'notify', 'authorise', 'capture', 'payout', 'release', 'freeCapacity'];
+const names: readonly OrderJob[] = [
+  'match',
+  'notify',
+  'authorise',
+  'capture',
+  'payout',
+  'release',
+  'freeCapacity',
+  'recordDelivery',
+  'closeNonConformances',
+];
 
 /** @param failing one that cannot be enqueued */
 export function ordersScene(database: PlatformDatabase, failing?: OrderJob) {

@@ -1,6 +1,7 @@
 /** What buyers and manufacturers hear about orders, offers and quotes. */
 import { dayForPeople, type MailPeople } from '../email/mail-people.ts';
 import { formatMoney, money } from '../money/money.ts';
+import type { NonConformance } from './non-conformances.ts';
 import type { Offer } from './offers.ts';
 import type { OrderState } from './order-states.ts';
 import type { Order, OrderChange, PlatformTransaction } from './orders.ts';
@@ -54,6 +55,18 @@ export function orderMails(mail: MailPeople, zone: string) {
         user: await actsFor(transaction, quote.manufacturer_id),
         template: 'quote_reminder',
         context: { ...part(order), respond_by: day(quote.expires_at) },
+      });
+    },
+    async notRight(
+      transaction: PlatformTransaction,
+      { id, quantity, cause, manufacturer_id }: NonConformance,
+      order: Order,
+    ): Promise<void> {
+      await mail(transaction, {
+        id: `non-conformance:${id}`,
+        user: await actsFor(transaction, manufacturer_id),
+        template: 'non_conformance_opened',
+        context: { order_id: order.id, title: order.title, quantity, cause },
       });
     },
     async late(transaction: PlatformTransaction, order: Order): Promise<void> {

@@ -48,7 +48,10 @@ export type OrderJob =
   | 'payout'
   /** Lets go, or gives back, the buyer's money. */
   | 'release'
-  | 'freeCapacity';
+  | 'freeCapacity'
+  /** It counts for the manufacturer's record. */
+  | 'recordDelivery'
+  | 'closeNonConformances';
 
 interface Transition {
   readonly from: readonly OrderState[];
@@ -96,8 +99,8 @@ export const transitions = {
     guard: (order) => mode('instant')(order) ?? needsPrice(order),
     jobs: ['authorise', 'notify'],
   },
-  /** One was declined, or has expired. */
-  match_again: { from: ['sourcing'], to: 'submitted', actors: ['manufacturer', 'system', 'staff'], jobs: ['match'] },
+  /** An offer was declined or has expired, or the quotes have come to nothing. */
+  match_again: { from: ['sourcing', 'quoted'], to: 'submitted', actors: ['manufacturer', 'system', 'staff'], jobs: ['match'] },
   receive_quote: { from: ['sourcing', 'quoted'], to: 'quoted', actors: ['manufacturer'], guard: mode('rfq'), jobs: ['notify'] },
   award: {
     from: ['quoted'],
@@ -110,9 +113,9 @@ export const transitions = {
   begin_production: { from: ['payment_authorised'], to: 'in_production', actors: ['manufacturer', 'staff'], jobs: ['capture', 'notify'] },
   finish_production: { from: ['in_production'], to: 'inspection', actors: ['manufacturer', 'staff'], jobs: ['notify'] },
   reject_parts: { from: ['inspection', 'delivered'], to: 'rework', actors: ['buyer', 'staff'], jobs: ['notify'] },
-  finish_rework: { from: ['rework'], to: 'inspection', actors: ['manufacturer', 'staff'], jobs: ['notify'] },
+  finish_rework: { from: ['rework'], to: 'inspection', actors: ['manufacturer', 'staff'], jobs: ['closeNonConformances', 'notify'] },
   ship: { from: ['inspection'], to: 'shipped', actors: ['manufacturer', 'staff'], jobs: ['notify'] },
-  deliver: { from: ['shipped'], to: 'delivered', actors: ['buyer', 'system', 'staff'], jobs: ['notify'] },
+  deliver: { from: ['shipped'], to: 'delivered', actors: ['buyer', 'system', 'staff'], jobs: ['recordDelivery', 'notify'] },
   /** By the buyer, or for him when he has said nothing until the deadline. */
   accept_parts: { from: ['delivered'], to: 'closed', actors: ['buyer', 'system', 'staff'], jobs: ['payout', 'notify'] },
   hold: { from: underWay, to: 'on_hold', actors: ['staff', 'system'], jobs: ['notify'] },

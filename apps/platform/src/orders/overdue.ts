@@ -11,6 +11,7 @@ const steps: ReadonlyMap<OrderState, OrderEvent> = new Map<OrderState, OrderEven
   ['delivered', 'accept_parts'],
   ['shipped', 'deliver'],
   ['sourcing', 'match_again'],
+  ['quoted', 'match_again'],
 ]);
 
 /**

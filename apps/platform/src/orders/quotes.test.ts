@@ -115,6 +115,17 @@ describe('quotes', () => {
     expect(await states()).toEqual(['requested', 'requested']);
   });
 
+  it('asks those again whose time was over, when the order is matched again', async () => {
+    const { request, states, submit, first, time, award, events, order } = await asked();
+    await submit(first, 5_000);
+    time.now += quoteForMs;
+    await events(order, 'match_again', 'source');
+    expect(await request()).toHaveLength(2);
+    expect(await states()).toEqual(['requested', 'requested']);
+    await submit(first, 6_000);
+    expect(await award(first.quote)).toMatchObject({ price_minor: 6_000 });
+  });
+
   it('withdrawn: the hours of the awarded one are free again', async () => {
     const { submit, award, first, order, inTransaction, states } = await asked();
     await submit(first, 5_000);

@@ -22,7 +22,7 @@ export class QuoteError extends Error {
   }
 }
 
-/** Asks manufacturers who were not asked before. The order must be locked. @returns the new ones */
+/** Asks manufacturers who are not asked already; those again whose time was over. The order must be locked. @returns whom it has asked */
 export async function requestQuotes(
   transaction: PlatformTransaction,
   order: Order,
@@ -40,7 +40,13 @@ export async function requestQuotes(
         expires_at: new Date(now + quoteForMs),
       })),
     )
-    .onConflict((conflict) => conflict.columns(['order_id', 'manufacturer_id']).doNothing())
+    .onConflict((conflict) =>
+      conflict
+        .columns(['order_id', 'manufacturer_id'])
+        .doUpdateSet({ state: 'requested', expires_at: new Date(now + quoteForMs) })
+        .where('quotes.state', 'in', ['requested', 'quoted'])
+        .where('quotes.expires_at', '<=', new Date(now)),
+    )
     .returningAll()
     .execute();
 }

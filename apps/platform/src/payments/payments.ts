@@ -257,13 +257,19 @@ export class Payments {
       .execute();
   }
 
+  /** The order is paid for. One that was on hold for that is on hold no longer. */
+  async #goOn(transaction: PlatformTransaction, payment: Payment, order: Order): Promise<void> {
+    const data = { payment: payment.id };
+    const waits = order.state === 'on_hold' && order.held_state === 'awarded';
+    const now = waits ? await this.#orders.applyTo(transaction, order, { event: 'resume', actor: 'system', data }) : order;
+    if (now.state === 'awarded') await this.#orders.applyTo(transaction, now, { event: 'authorise_payment', actor: 'system', data });
+  }
+
   /** What follows, once for each change. */
   async #tell(transaction: PlatformTransaction, before: Payment, payment: Payment, order: Order, declined: boolean): Promise<void> {
     const listeners = this.#listeners();
     const paid = ({ status }: Payment) => status === 'authorised' || status === 'captured';
-    if (paid(payment) && !paid(before) && order.state === 'awarded') {
-      await this.#orders.applyTo(transaction, order, { event: 'authorise_payment', actor: 'system', data: { payment: payment.id } });
-    }
+    if (paid(payment) && !paid(before)) await this.#goOn(transaction, payment, order);
     if (payment.captured_minor > before.captured_minor) {
       await book(transaction, captured(order.id, payment.id, money(payment.captured_minor, payment.currency)));
       await listeners.captured(transaction, payment, order);

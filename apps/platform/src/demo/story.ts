@@ -1,0 +1,241 @@
+/**
+ * Plays the people of the marketplace: buyers who post, award and accept, manufacturers who take offers, quote, make and ship, the
+ * staff who settle disputes. What they do follows from an order's state and id, so that the same data takes the same way. All else,
+ * matching, payments, mails, is the platform's own work.
+ */
+import type { PlatformDatabase } from '../database/database.ts';
+import type { Marketplace } from '../marketplace.ts';
+import type { RankedCandidate } from '../matching/score.ts';
+import { decimalOf, money } from '../money/money.ts';
+import { OfferError } from '../orders/offers.ts';
+import type { OrderActor, OrderEvent, OrderState } from '../orders/order-states.ts';
+import { OrderStateError } from '../orders/order-states.ts';
+import { type Order, OrderError, type PlatformTransaction } from '../orders/orders.ts';
+import { type Quote, QuoteError } from '../orders/quotes.ts';
+import type { SampleTrouble } from './sample-data.ts';
+
+export interface StoryDeps {
+  readonly database: PlatformDatabase;
+  readonly tasks: Pick<Marketplace, 'orders' | 'offers' | 'quotes' | 'rejectParts' | 'processPayment'>;
+  readonly troubleOf: (order: Pick<Order, 'id'>) => SampleTrouble;
+}
+
+/** In these states somebody has to do something. */
+const waiting: readonly OrderState[] = [
+  'draft',
+  'sourcing',
+  'quoted',
+  'on_hold',
+  'payment_authorised',
+  'in_production',
+  'inspection',
+  'rework',
+  'shipped',
+  'delivered',
+  'disputed',
+];
+
+/** A card that pays, of a buyer whose first one did not. */
+const otherCard = 'pm_card_mastercard';
+/** Every so manieth offer is declined, once for an order. */
+const declinedOffers = 12;
+
+export class Story {
+  readonly #deps: StoryDeps;
+
+  constructor(deps: StoryDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Everybody does what is to be done now.
+   *
+   * @param each orders in each state at most
+   * @param drafts orders that are posted at most
+   * @returns how many things were done
+   */
+  async round(each: number, drafts = each): Promise<number> {
+    let done = 0;
+    for (const state of waiting) {
+      const orders = await this.#deps.database
+        .selectFrom('orders')
+        .selectAll()
+        .where('state', '=', state)
+        .orderBy('state_since')
+        .orderBy('id')
+        .limit(state === 'draft' ? drafts : each)
+        .execute();
+      for (const order of orders) if (await this.#act(order)) done += 1;
+    }
+    return done;
+  }
+
+  async #act(order: Order): Promise<boolean> {
+    try {
+      const done = await this.#deps.database.transaction().execute((transaction) => this.#step(transaction, order));
+      return done || (order.state === 'quoted' && (await this.#award(order)));
+    } catch (error) {
+      // Somebody else was faster, or the hours are gone: the next round sees.
+      if (error instanceof OrderStateError || error instanceof OrderError || error instanceof OfferError || error instanceof QuoteError)
+        return false;
+      throw error;
+    }
+  }
+
+  async #step(transaction: PlatformTransaction, order: Order): Promise<boolean> {
+    const trouble = this.#deps.troubleOf(order);
+    switch (order.state) {
+      case 'draft':
+        return this.#event(transaction, order, 'submit', 'buyer');
+      case 'sourcing':
+      case 'quoted':
+        return order.mode === 'instant' ? this.#answerOffer(transaction, order) : this.#quote(transaction, order);
+      case 'on_hold':
+        return this.#payAnotherWay(transaction, order);
+      case 'payment_authorised':
+        return this.#event(transaction, order, 'begin_production', 'manufacturer');
+      case 'in_production':
+        return (await isPaid(transaction, order)) && this.#event(transaction, order, 'finish_production', 'manufacturer');
+      case 'inspection':
+        return trouble === 'not_right' && (await isFirstInspection(transaction, order))
+          ? this.#reject(transaction, order)
+          : this.#event(transaction, order, 'ship', 'manufacturer');
+      case 'rework':
+        return this.#event(transaction, order, 'finish_rework', 'manufacturer');
+      case 'shipped':
+        return this.#event(transaction, order, 'deliver', 'buyer');
+      case 'delivered':
+        return this.#event(transaction, order, trouble === 'disputed' ? 'dispute' : 'accept_parts', 'buyer');
+      case 'disputed':
+        return this.#event(transaction, order, order.id % 2 === 0 ? 'resolve_for_buyer' : 'resolve_for_manufacturer', 'staff');
+      default:
+        return false;
+    }
+  }
+
+  async #event(transaction: PlatformTransaction, order: Order, event: OrderEvent, actor: OrderActor): Promise<boolean> {
+    const actorId = actor === 'buyer' ? order.buyer_id : actor === 'manufacturer' ? await makerOf(transaction, order) : undefined;
+    await this.#deps.tasks.orders.apply(transaction, order.id, {
+      event,
+      actor,
+      expectedVersion: order.version,
+      ...(actorId === undefined ? {} : { actorId }),
+    });
+    return true;
+  }
+
+  async #answerOffer(transaction: PlatformTransaction, order: Order): Promise<boolean> {
+    const offers = await transaction
+      .selectFrom('offers')
+      .innerJoin('manufacturers', 'manufacturers.id', 'offers.manufacturer_id')
+      .select(['offers.id', 'offers.state', 'manufacturers.user_id'])
+      .where('order_id', '=', order.id)
+      .execute();
+    const open = offers.find(({ state }) => state === 'open');
+    if (open === undefined) return false;
+    const { offers: answers } = this.#deps.tasks;
+    if (order.id % declinedOffers === 0 && offers.length === 1) await answers.decline(transaction, open.id, open.user_id);
+    else await answers.accept(transaction, open.id, open.user_id);
+    return true;
+  }
+
+  /** Everybody who was asked quotes what he was ranked with. */
+  async #quote(transaction: PlatformTransaction, order: Order): Promise<boolean> {
+    const quotes = await transaction
+      .selectFrom('quotes')
+      .innerJoin('manufacturers', 'manufacturers.id', 'quotes.manufacturer_id')
+      .selectAll('quotes')
+      .select('manufacturers.user_id')
+      .where('order_id', '=', order.id)
+      .orderBy('price_minor')
+      .orderBy('quotes.id')
+      .execute();
+    const asked = quotes.find(({ state }) => state === 'requested');
+    if (asked !== undefined) return this.#submit(transaction, order, asked);
+    return false;
+  }
+
+  /** The buyer takes the cheapest that can be had yet. */
+  async #award(order: Order): Promise<boolean> {
+    const { database, tasks } = this.#deps;
+    const quotes = await database
+      .selectFrom('quotes')
+      .select('id')
+      .where('order_id', '=', order.id)
+      .where('state', '=', 'quoted')
+      .orderBy('price_minor')
+      .orderBy('id')
+      .execute();
+    for (const { id } of quotes) {
+      try {
+        await database.transaction().execute((transaction) => tasks.quotes.award(transaction, id, order.buyer_id));
+        return true;
+      } catch (error) {
+        // Those hours are gone: the next one may have some.
+        if (!(error instanceof QuoteError)) throw error;
+      }
+    }
+    return false;
+  }
+
+  async #submit(transaction: PlatformTransaction, order: Order, quote: Quote & { readonly user_id: number }): Promise<boolean> {
+    const round = await transaction
+      .selectFrom('order_matches')
+      .select('candidates')
+      .where('order_id', '=', order.id)
+      .orderBy('round', 'desc')
+      .executeTakeFirstOrThrow();
+    const ranked = (round.candidates as readonly RankedCandidate[]).find(({ supplierId }) => supplierId === String(quote.manufacturer_id));
+    const uses = ranked?.slots[0]?.uses;
+    if (ranked === undefined || uses === undefined) {
+      await this.#deps.tasks.quotes.decline(transaction, quote.id, quote.user_id);
+      return true;
+    }
+    await this.#deps.tasks.quotes.submit(transaction, quote.id, quote.user_id, money(ranked.price.minor, order.currency), uses);
+    return true;
+  }
+
+  async #payAnotherWay(transaction: PlatformTransaction, order: Order): Promise<boolean> {
+    if (order.held_state !== 'awarded' || order.price_minor === null) return false;
+    const input = {
+      amount: decimalOf(money(order.price_minor, order.currency)),
+      currency: order.currency,
+      payment_method_id: otherCard,
+      order_id: order.id,
+      user_id: order.buyer_id,
+      authorise_only: true,
+    };
+    await this.#deps.tasks.processPayment.enqueue(input, { transaction, id: `story-pays:${order.id}` });
+    return true;
+  }
+
+  async #reject(transaction: PlatformTransaction, order: Order): Promise<boolean> {
+    const found = { quantity: 1, cause: 'dimension', disposition: 'rework' } as const;
+    await this.#deps.tasks.rejectParts(transaction, order.id, found, { actor: 'buyer', actorId: order.buyer_id });
+    return true;
+  }
+}
+
+async function makerOf(transaction: PlatformTransaction, { manufacturer_id }: Order): Promise<number> {
+  const { user_id } = await transaction
+    .selectFrom('manufacturers')
+    .select('user_id')
+    .where('id', '=', manufacturer_id ?? 0)
+    .executeTakeFirstOrThrow();
+  return user_id;
+}
+
+async function isPaid(transaction: PlatformTransaction, { id }: Order): Promise<boolean> {
+  const payment = await transaction
+    .selectFrom('payments')
+    .select('id')
+    .where('order_id', '=', id)
+    .where('status', '=', 'captured')
+    .executeTakeFirst();
+  return payment !== undefined;
+}
+
+async function isFirstInspection(transaction: PlatformTransaction, { id }: Order): Promise<boolean> {
+  const found = await transaction.selectFrom('non_conformances').select('id').where('order_id', '=', id).executeTakeFirst();
+  return found === undefined;
+}
