@@ -59,14 +59,14 @@ export async function solve(task: SolverTask, { hardLimitMs, signal, thread: mod
   try {
     const status = await new Promise<SolverReply['status']>((resolve) => {
       kill = () => resolve('SOLVER_KILLED');
-      const fail = () => resolve('SOLVER_FAILED');
       thread.on('message', (message: ThreadMessage) => {
         if ('picks' in message) picks = message.picks;
         if ('bound' in message) bound = Math.min(bound, message.bound);
         if (message.kind === 'end') resolve(message.status === 'nothing' ? 'NOTHING_FOUND' : message.status);
       });
-      thread.on('error', fail);
-      thread.on('exit', fail);
+      // The exit follows an error, and by then all that it has told before has been heard.
+      thread.on('error', () => undefined);
+      thread.on('exit', () => resolve('SOLVER_FAILED'));
       timer = setTimeout(kill, hardLimitMs);
       signal?.addEventListener('abort', kill);
       if (signal?.aborted === true) kill();
