@@ -9,7 +9,6 @@ import type { EmailTasks } from './email/email-tasks.ts';
 import { mailPeople } from './email/mail-people.ts';
 import type { AssignOptions } from './matching/assign.ts';
 import type { Weights } from './matching/score.ts';
-import { decimalOf, money } from './money/money.ts';
 import { closeNonConformances, type Found, openNonConformance, recordDelivery } from './orders/non-conformances.ts';
 import { withdrawOffers } from './orders/offers.ts';
 import { orderMails } from './orders/order-mails.ts';
@@ -17,6 +16,7 @@ import { orderTasks } from './orders/order-tasks.ts';
 import { type OrderChange, type OrderJobs, Orders, type PlatformTransaction } from './orders/orders.ts';
 import { Quotes, withdrawQuotes } from './orders/quotes.ts';
 import type { PaymentGateway } from './payments/gateway.ts';
+import { reservation } from './payments/payment-input.ts';
 import { paymentMails } from './payments/payment-mails.ts';
 import { paymentTasks } from './payments/payment-tasks.ts';
 
@@ -37,19 +37,18 @@ export type Marketplace = ReturnType<typeof marketplace>;
 
 /** Defines the order and payment tasks in an app that has the platform's queues. */
 export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps: MarketplaceDeps) {
-  const { database, gateway, timeZone, now = Date.now, retryInitial = '60s' } = deps;
+  const { database, gateway, timeZone, now = Date.now } = deps;
+  const shared = { database, now, ...(deps.retryInitial === undefined ? {} : { retryInitial: deps.retryInitial }) };
   const mail = mailPeople(email);
   const orders = new Orders((): OrderJobs => jobs);
   const mails = { orders: orderMails(mail, timeZone), payments: paymentMails(mail, timeZone) };
-  const payments = paymentTasks(app, { database, gateway, orders, mails: mails.payments, retryInitial, now });
+  const payments = paymentTasks(app, { ...shared, gateway, orders, mails: mails.payments });
   const ordering = orderTasks(app, {
-    database,
+    ...shared,
     orders,
     mails: mails.orders,
     paymentDue: mails.payments.due,
     zone: timeZone,
-    retryInitial,
-    now,
     ...(deps.weights === undefined ? {} : { weights: deps.weights }),
     ...(deps.assignment === undefined ? {} : { assignment: deps.assignment }),
   });
@@ -60,17 +59,7 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
     authorise: (transaction, order) => {
       // A buyer who has named none is reminded, and pays by payment.process himself.
       if (order.payment_method === null || order.price_minor === null) return Promise.resolve();
-      return payments.processPayment.enqueue(
-        {
-          amount: decimalOf(money(order.price_minor, order.currency)),
-          currency: order.currency,
-          payment_method_id: order.payment_method,
-          order_id: order.id,
-          user_id: order.buyer_id,
-          authorise_only: true,
-        },
-        { transaction },
-      );
+      return payments.processPayment.enqueue(reservation(order, order.price_minor, order.payment_method), { transaction });
     },
     capture: (transaction, { id }) => payments.capturePayment.enqueue({ order_id: id }, { transaction }),
     payout: (transaction, { id }) => payments.payOut.enqueue({ order_id: id }, { transaction }),

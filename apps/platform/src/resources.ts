@@ -16,7 +16,6 @@ import { keptUnsubscribeSecret } from './email/unsubscribe-secret.ts';
 import { startMailboxServer } from './mailbox/mailbox-server.ts';
 import { MailboxStore } from './mailbox/mailbox-store.ts';
 import { openGateway } from './payments/open-gateway.ts';
-import type { SandboxGateway } from './payments/sandbox-gateway.ts';
 import type { Settings, SmtpSettings } from './settings.ts';
 
 export interface Resources {
@@ -24,8 +23,6 @@ export interface Resources {
   readonly database: PlatformDatabase;
   /** With its password; an embedded server that was started again may have another one. */
   readonly databaseUrl: () => string;
-  /** Undefined when money is real, or in another process's sandbox. */
-  readonly sandbox: SandboxGateway | undefined;
   /** Undefined when mail goes to a real server. */
   readonly mailbox: MailboxStore | undefined;
   /** For people, without passwords. */
@@ -84,7 +81,6 @@ export async function openResources(settings: Settings, logger: Logger, publicUr
       },
       database,
       databaseUrl,
-      sandbox: payments.sandbox,
       mailbox,
       databaseAt,
       mailAt: mailbox === undefined ? `${smtp.host}:${smtp.port}` : `local mailbox on ${smtp.host}:${smtp.port}`,

@@ -4,7 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { joinEmbedded } from 'taktline/embedded';
-import { openDatabase } from '../src/database/database.ts';
+import { afterAll, beforeAll } from 'vitest';
+import { openDatabase, type PlatformDatabase } from '../src/database/database.ts';
 import { migrate } from '../src/database/migrate.ts';
 
 export async function startPostgres() {
@@ -33,3 +34,19 @@ export async function startPostgres() {
 }
 
 export type TestPostgres = Awaited<ReturnType<typeof startPostgres>>;
+
+/** For a test file that needs one database: opened before its tests, closed after them. @param use is given it */
+export function withDatabase(use: (database: PlatformDatabase) => void): void {
+  let close = async (): Promise<void> => {};
+  beforeAll(async () => {
+    const postgres = await startPostgres();
+    close = () => postgres.stop();
+    const { database } = await postgres.newDatabase();
+    close = async () => {
+      await database.destroy();
+      await postgres.stop();
+    };
+    use(database);
+  });
+  afterAll(() => close());
+}

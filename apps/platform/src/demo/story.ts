@@ -3,15 +3,16 @@
  * staff who settle disputes. What they do follows from an order's state and id, so that the same data takes the same way. All else,
  * matching, payments, mails, is the platform's own work.
  */
+import { actsFor } from '../accounts/acting-user.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { Marketplace } from '../marketplace.ts';
 import type { RankedCandidate } from '../matching/score.ts';
-import { decimalOf, money } from '../money/money.ts';
+import { money } from '../money/money.ts';
 import { OfferError } from '../orders/offers.ts';
-import type { OrderActor, OrderEvent, OrderState } from '../orders/order-states.ts';
-import { OrderStateError } from '../orders/order-states.ts';
+import { type OrderActor, type OrderEvent, type OrderState, OrderStateError } from '../orders/order-states.ts';
 import { type Order, OrderError, type PlatformTransaction } from '../orders/orders.ts';
 import { type Quote, QuoteError } from '../orders/quotes.ts';
+import { reservation } from '../payments/payment-input.ts';
 import type { SampleTrouble } from './sample-data.ts';
 
 export interface StoryDeps {
@@ -37,7 +38,7 @@ const waiting: readonly OrderState[] = [
 
 /** A card that pays, of a buyer whose first one did not. */
 const otherCard = 'pm_card_mastercard';
-/** Every so manieth offer is declined, once for an order. */
+/** The first offer of every twelfth order is declined. */
 const declinedOffers = 12;
 
 export class Story {
@@ -114,7 +115,8 @@ export class Story {
   }
 
   async #event(transaction: PlatformTransaction, order: Order, event: OrderEvent, actor: OrderActor): Promise<boolean> {
-    const actorId = actor === 'buyer' ? order.buyer_id : actor === 'manufacturer' ? await makerOf(transaction, order) : undefined;
+    const actorId =
+      actor === 'buyer' ? order.buyer_id : actor === 'manufacturer' ? await actsFor(transaction, order.manufacturer_id ?? 0) : undefined;
     await this.#deps.tasks.orders.apply(transaction, order.id, {
       event,
       actor,
@@ -141,18 +143,16 @@ export class Story {
 
   /** Everybody who was asked quotes what he was ranked with. */
   async #quote(transaction: PlatformTransaction, order: Order): Promise<boolean> {
-    const quotes = await transaction
+    const asked = await transaction
       .selectFrom('quotes')
       .innerJoin('manufacturers', 'manufacturers.id', 'quotes.manufacturer_id')
       .selectAll('quotes')
       .select('manufacturers.user_id')
       .where('order_id', '=', order.id)
-      .orderBy('price_minor')
+      .where('quotes.state', '=', 'requested')
       .orderBy('quotes.id')
-      .execute();
-    const asked = quotes.find(({ state }) => state === 'requested');
-    if (asked !== undefined) return this.#submit(transaction, order, asked);
-    return false;
+      .executeTakeFirst();
+    return asked !== undefined && this.#submit(transaction, order, asked);
   }
 
   /** The buyer takes the cheapest that can be had yet. */
@@ -197,15 +197,10 @@ export class Story {
 
   async #payAnotherWay(transaction: PlatformTransaction, order: Order): Promise<boolean> {
     if (order.held_state !== 'awarded' || order.price_minor === null) return false;
-    const input = {
-      amount: decimalOf(money(order.price_minor, order.currency)),
-      currency: order.currency,
-      payment_method_id: otherCard,
-      order_id: order.id,
-      user_id: order.buyer_id,
-      authorise_only: true,
-    };
-    await this.#deps.tasks.processPayment.enqueue(input, { transaction, id: `story-pays:${order.id}` });
+    await this.#deps.tasks.processPayment.enqueue(reservation(order, order.price_minor, otherCard), {
+      transaction,
+      id: `story-pays:${order.id}`,
+    });
     return true;
   }
 
@@ -214,15 +209,6 @@ export class Story {
     await this.#deps.tasks.rejectParts(transaction, order.id, found, { actor: 'buyer', actorId: order.buyer_id });
     return true;
   }
-}
-
-async function makerOf(transaction: PlatformTransaction, { manufacturer_id }: Order): Promise<number> {
-  const { user_id } = await transaction
-    .selectFrom('manufacturers')
-    .select('user_id')
-    .where('id', '=', manufacturer_id ?? 0)
-    .executeTakeFirstOrThrow();
-  return user_id;
 }
 
 async function isPaid(transaction: PlatformTransaction, { id }: Order): Promise<boolean> {

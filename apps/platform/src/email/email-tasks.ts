@@ -7,6 +7,7 @@ import type { App, Duration, JobHandle } from 'taktline';
 import type { z } from 'zod';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { PlatformTables } from '../database/tables.ts';
+import { retryPolicy } from '../failures.ts';
 import { cutList } from './bulk-list.ts';
 import { DeliveryRecords } from './delivery-records.ts';
 import { EmailBatches } from './email-batches.ts';
@@ -55,7 +56,7 @@ export function emailTasks(app: App, deps: EmailDeps) {
     enqueueBatch: (batch: string, jobId: string) => sendBatchTask.applyAsync({ batch }, { id: jobId }),
   };
 
-  const retry = { maxAttempts: 5, backoff: { type: 'exponential', initial: deps.retryInitial ?? '60s', factor: 2 }, jitter: 0.1 } as const;
+  const retry = { ...retryPolicy(deps.retryInitial), jitter: 0.1 } as const;
   const single = { input: sendEmailInput, retry, softTimeLimit: '20s', timeLimit: '30s', resultTtl: '1h' } as const;
 
   const sendEmail = app.task({

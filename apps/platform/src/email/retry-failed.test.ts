@@ -1,18 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startPostgres, type TestPostgres } from '../../test/database.ts';
+import { describe, expect, it } from 'vitest';
+import { withDatabase } from '../../test/database.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import { DeliveryRecords } from './delivery-records.ts';
 import { retryFailed } from './retry-failed.ts';
 
-let postgres: TestPostgres;
 let database: PlatformDatabase;
-beforeAll(async () => {
-  postgres = await startPostgres();
-  ({ database } = await postgres.newDatabase());
-});
-afterAll(async () => {
-  await database.destroy();
-  await postgres.stop();
+withDatabase((opened) => {
+  database = opened;
 });
 
 const ctx = { heartbeat: async () => {} };

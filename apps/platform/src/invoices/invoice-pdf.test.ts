@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { draft as usual } from '../../test/invoice.ts';
 import { readPdf, textsOf } from '../../test/pdf-text.ts';
 import { ascii, makeFont } from '../../test/tiny-font.ts';
 import { composeInvoice, type InvoiceDraft } from './invoice-document.ts';
@@ -7,22 +8,12 @@ import { InvoicePdfError, type InvoicePdfOptions, renderInvoicePdf } from './inv
 import { reverseChargeNote } from './tax.ts';
 
 const draft: InvoiceDraft = {
-  kind: 'invoice',
-  series: 'TL-2026',
-  number: 7,
-  issuedOn: '2026-11-28',
-  supplyOn: '2026-11-27',
-  dueOn: '2026-12-12',
-  seller: { name: 'Taktline GmbH', address: ['Werkstraße 12', '10115 Berlin'], country: 'DE', vatId: 'DE123456789' },
-  buyer: { name: 'Ann & Co', address: ['12, rue de l’Église', '75001 Paris'], country: 'FR', vatId: 'FRXX999999999' },
+  ...usual,
+  buyer: { ...usual.buyer, name: 'Ann & Co' },
   lines: [
     { description: 'Bracket', quantity: 1_234_500, unitPriceMinor: 5_000, taxRate: 1_900 },
     { description: 'Handbook', quantity: 1_000, unitPriceMinor: 1_000, taxRate: 825 },
   ],
-  currency: 'EUR',
-  reverseCharge: false,
-  paymentReference: 'TL-456',
-  orderId: 456,
   notes: ['Prices are in €.'],
 };
 

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startPostgres, type TestPostgres } from '../../test/database.ts';
+import { describe, expect, it } from 'vitest';
+import { withDatabase } from '../../test/database.ts';
 import { newOrder } from '../../test/marketplace.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import { money, parseAmount } from '../money/money.ts';
@@ -18,15 +18,9 @@ import {
   trialBalance,
 } from './ledger.ts';
 
-let postgres: TestPostgres;
 let database: PlatformDatabase;
-beforeAll(async () => {
-  postgres = await startPostgres();
-  ({ database } = await postgres.newDatabase());
-});
-afterAll(async () => {
-  await database.destroy();
-  await postgres.stop();
+withDatabase((opened) => {
+  database = opened;
 });
 
 const booked = (...[booking]: [Parameters<typeof book>[1]]) => database.transaction().execute((transaction) => book(transaction, booking));

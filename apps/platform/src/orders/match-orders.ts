@@ -8,7 +8,7 @@ import { dayIn } from '../calendar/business-days.ts';
 import { weekOf } from '../calendar/iso-week.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import { type Assignment, type AssignOptions, assign } from '../matching/assign.ts';
-import type { OrderNeed, Supplier } from '../matching/market.ts';
+import type { OrderNeed } from '../matching/market.ts';
 import { freeTimeOf, pendingOrderOf } from '../matching/pending-orders.ts';
 import { type RankedCandidate, type Ranking, rank, type Weights } from '../matching/score.ts';
 import { currencyOf } from '../money/money.ts';
@@ -48,7 +48,7 @@ export function matchOrder(deps: MatchDeps, id: number): Promise<Match> {
     if (order.state !== 'submitted') return { order_id: id, outcome: 'not_pending', candidates: 0 };
     const today = dayIn(deps.zone, new Date(deps.now()));
     const market = await loadMarket(transaction, [order.process], weekOf(today));
-    const ranking = await rankFor(transaction, deps, market, order, today);
+    const ranking = rankFor(deps, market, order, await refusals(transaction, [id]), today);
     await noteRound(transaction, order, ranking, order.mode);
     const { candidates } = ranking;
     const best = candidates[0];
@@ -88,12 +88,15 @@ export async function processPending(deps: MatchDeps, options: AssignOptions, lo
         .orderBy('id')
         .execute();
       const processes = [...new Set(pending.map(({ process }) => process))];
-      const market = processes.length === 0 ? undefined : await loadMarket(transaction, processes, weekOf(today));
-      const found = new Map<number, { readonly order: Order; readonly ranking: Ranking }>();
-      for (const order of pending) {
-        if (market !== undefined) found.set(order.id, { order, ranking: await rankFor(transaction, deps, market, order, today) });
-      }
-      return { rankings: found, suppliers: processes.flatMap((process) => market?.suppliersFor(process, '') ?? []) };
+      const market = await loadMarket(transaction, processes, weekOf(today));
+      const refused = await refusals(
+        transaction,
+        pending.map(({ id }) => id),
+      );
+      return {
+        rankings: new Map(pending.map((order) => [order.id, { order, ranking: rankFor(deps, market, order, refused, today) }])),
+        suppliers: processes.flatMap((process) => market.suppliersFor(process, '')),
+      };
     });
   const assignment = await assign(
     [...rankings.values()].map(({ order, ranking }) => pendingOrderOf(needOf(order), ranking.candidates)),
@@ -131,21 +134,28 @@ export async function processPending(deps: MatchDeps, options: AssignOptions, lo
   };
 }
 
-async function rankFor(
-  transaction: PlatformTransaction,
+/** Manufacturers who have let offers of these orders go: they are not offered them again. */
+async function refusals(transaction: PlatformTransaction, orders: readonly number[]): Promise<ReadonlyMap<number, ReadonlySet<string>>> {
+  const refused = new Map<number, Set<string>>(orders.map((id) => [id, new Set()]));
+  if (orders.length === 0) return refused;
+  const offers = await transaction
+    .selectFrom('offers')
+    .select(['order_id', 'manufacturer_id'])
+    .where('order_id', '=', sql<number>`any (${[...orders]})`)
+    .where('state', 'in', ['declined', 'expired'])
+    .execute();
+  for (const { order_id, manufacturer_id } of offers) refused.get(order_id)?.add(String(manufacturer_id));
+  return refused;
+}
+
+function rankFor(
   { weights }: MatchDeps,
   market: Market,
   order: Order,
+  refused: Awaited<ReturnType<typeof refusals>>,
   today: string,
-): Promise<Ranking> {
-  const declined = await transaction
-    .selectFrom('offers')
-    .select('manufacturer_id')
-    .where('order_id', '=', order.id)
-    .where('state', 'in', ['declined', 'expired'])
-    .execute();
-  const refused = new Set(declined.map(({ manufacturer_id }) => String(manufacturer_id)));
-  const suppliers = market.suppliersFor(order.process, order.currency).filter(({ id }: Supplier) => !refused.has(id));
+): Ranking {
+  const suppliers = market.suppliersFor(order.process, order.currency).filter(({ id }) => refused.get(order.id)?.has(id) !== true);
   return rank(needOf(order), suppliers, { today, ...(weights === undefined ? {} : { weights }) });
 }
 

@@ -1,20 +1,14 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startPostgres, type TestPostgres } from '../../test/database.ts';
+import { describe, expect, it } from 'vitest';
+import { withDatabase } from '../../test/database.ts';
 import { newManufacturer, newOrder, newUser } from '../../test/marketplace.ts';
 import { ordersScene } from '../../test/orders-scene.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import { makeOffer, Offers, offerForMs, withdrawOffers } from './offers.ts';
 import { lockOrder } from './orders.ts';
 
-let postgres: TestPostgres;
 let database: PlatformDatabase;
-beforeAll(async () => {
-  postgres = await startPostgres();
-  ({ database } = await postgres.newDatabase());
-});
-afterAll(async () => {
-  await database.destroy();
-  await postgres.stop();
+withDatabase((opened) => {
+  database = opened;
 });
 
 const week = '2030-W10';

@@ -1,4 +1,5 @@
 /** What buyers and manufacturers hear about orders, offers and quotes. */
+import { actsFor } from '../accounts/acting-user.ts';
 import { dayForPeople, type MailPeople } from '../email/mail-people.ts';
 import { formatMoney, money } from '../money/money.ts';
 import type { NonConformance } from './non-conformances.ts';
@@ -113,14 +114,4 @@ export function orderMails(mail: MailPeople, zone: string) {
       }
     },
   };
-}
-
-/** The user who acts for a manufacturer. */
-async function actsFor(transaction: PlatformTransaction, manufacturer: number): Promise<number> {
-  const { user_id } = await transaction
-    .selectFrom('manufacturers')
-    .select('user_id')
-    .where('id', '=', manufacturer)
-    .executeTakeFirstOrThrow();
-  return user_id;
 }

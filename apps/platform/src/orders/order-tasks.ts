@@ -5,6 +5,7 @@
 import { type App, type Duration, PermanentError } from 'taktline';
 import { z } from 'zod';
 import type { PlatformDatabase } from '../database/database.ts';
+import { orNever, retryPolicy } from '../failures.ts';
 import type { AssignOptions } from '../matching/assign.ts';
 import type { Weights } from '../matching/score.ts';
 import { matchOrder, processPending } from './match-orders.ts';
@@ -42,10 +43,10 @@ const overdueAtOnce = 1_000;
 /** Defines the order tasks in an app that has the queues order.critical and order.normal. */
 export function orderTasks(
   app: App,
-  { database, orders, mails, paymentDue, zone, weights, assignment = {}, retryInitial = '60s', now = Date.now }: OrderDeps,
+  { database, orders, mails, paymentDue, zone, weights, assignment = {}, retryInitial, now = Date.now }: OrderDeps,
 ) {
   const offers = new Offers(orders, now);
-  const retry = { maxAttempts: 5, backoff: { type: 'exponential', initial: retryInitial, factor: 2 } } as const;
+  const retry = retryPolicy(retryInitial);
   const normal = { queue: 'order.normal', retry } as const;
   const match = {
     database,
@@ -68,7 +69,7 @@ export function orderTasks(
     retry,
     softTimeLimit: '50s',
     timeLimit: '60s',
-    run: async ({ order_id }) => orNever(matchOrder(match, order_id)),
+    run: async ({ order_id }) => orNever(OrderError, matchOrder(match, order_id)),
   });
 
   const expireOffer = app.task({
@@ -134,13 +135,4 @@ export function orderTasks(
     sendOrderReminders: sendRemindersTask,
     offers,
   };
-}
-
-async function orNever<Result>(work: Promise<Result>): Promise<Result> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof OrderError) throw new PermanentError(error.message, { cause: error });
-    throw error;
-  }
 }

@@ -2,8 +2,8 @@
  * Orders in the database. Every change of a state goes through `apply`: in the caller's transaction it locks the order, asks the
  * table of transitions, writes the event, and enqueues the jobs that belong to it, so that all of it is there or nothing.
  */
-
 import { type Selectable, sql, type Transaction } from 'kysely';
+import { actsFor } from '../accounts/acting-user.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { OrderEventsTable, OrdersTable } from '../database/marketplace-tables.ts';
 import type { PlatformTables } from '../database/tables.ts';
@@ -149,10 +149,6 @@ function cancellation(order: Order, { event, actor }: OrderChange): Partial<Pick
 async function mayAct(transaction: PlatformTransaction, order: Order, { event, actor, actorId }: OrderChange): Promise<void> {
   if (actor === 'buyer' && actorId !== order.buyer_id) throw new OrderStateError('FORBIDDEN_ACTOR', 'this is the order of another buyer');
   if (actor !== 'manufacturer' || beforeAward.has(event)) return;
-  const owner =
-    order.manufacturer_id === null
-      ? undefined
-      : await transaction.selectFrom('manufacturers').select('user_id').where('id', '=', order.manufacturer_id).executeTakeFirst();
-  if (owner === undefined || owner.user_id !== actorId)
+  if (order.manufacturer_id === null || (await actsFor(transaction, order.manufacturer_id)) !== actorId)
     throw new OrderStateError('FORBIDDEN_ACTOR', 'this order is with another manufacturer');
 }

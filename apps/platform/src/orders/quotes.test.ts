@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startPostgres, type TestPostgres } from '../../test/database.ts';
+import { describe, expect, it } from 'vitest';
+import { withDatabase } from '../../test/database.ts';
 import { newManufacturer, newOrder, newUser } from '../../test/marketplace.ts';
 import { ordersScene } from '../../test/orders-scene.ts';
 import type { PlatformDatabase } from '../database/database.ts';
@@ -7,15 +7,9 @@ import { money } from '../money/money.ts';
 import { lockOrder } from './orders.ts';
 import { Quotes, quoteForMs, requestQuotes, withdrawQuotes } from './quotes.ts';
 
-let postgres: TestPostgres;
 let database: PlatformDatabase;
-beforeAll(async () => {
-  postgres = await startPostgres();
-  ({ database } = await postgres.newDatabase());
-});
-afterAll(async () => {
-  await database.destroy();
-  await postgres.stop();
+withDatabase((opened) => {
+  database = opened;
 });
 
 const week = '2030-W10';

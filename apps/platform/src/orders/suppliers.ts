@@ -4,6 +4,7 @@
  */
 import { sql } from 'kysely';
 import type { ProcessOffer, Supplier } from '../matching/market.ts';
+import { memo } from '../matching/memo.ts';
 import { currencyOf } from '../money/money.ts';
 import type { PlatformTransaction } from './orders.ts';
 
@@ -17,6 +18,7 @@ export interface Market {
 
 /** @param week the ISO week that it is; earlier ones are not looked at */
 export async function loadMarket(transaction: PlatformTransaction, processes: readonly string[], week: string): Promise<Market> {
+  if (processes.length === 0) return { suppliersFor: () => [] };
   const prices = await transaction
     .selectFrom('manufacturer_processes')
     .innerJoin('manufacturers', 'manufacturers.id', 'manufacturer_processes.manufacturer_id')
@@ -34,7 +36,7 @@ export async function loadMarket(transaction: PlatformTransaction, processes: re
   const certificatesOf = groupById(certificates);
   const capacityOf = groupById(capacity);
   const pricesOf = groupById(prices);
-  const suppliersFor = (process: string, currency: string): readonly Supplier[] =>
+  const suppliersOf = (process: string, currency: string): readonly Supplier[] =>
     manufacturers.flatMap((one) => {
       const own = (pricesOf.get(one.id) ?? []).filter((price) => price.process === process);
       // Who takes only others is shown as left out for that.
@@ -69,7 +71,9 @@ export async function loadMarket(transaction: PlatformTransaction, processes: re
         currencies: [...new Set(own.map((row) => currencyOf(row.currency)))],
       };
     });
-  return { suppliersFor };
+  // Asked for with each order, of which many are alike.
+  const remembered = memo((process: string) => memo((currency: string) => suppliersOf(process, currency)));
+  return { suppliersFor: (process, currency) => remembered(process)(currency) };
 }
 
 interface Hours {

@@ -8,19 +8,8 @@ import { accepted, book, cancelled, feeBasisPoints, inEscrow, paidOut } from '..
 import { type Money, money, share, subtract } from '../money/money.ts';
 import { lockOrder, type Order, type PlatformTransaction } from '../orders/orders.ts';
 import { GatewayError, type Intent, type PaymentGateway } from './gateway.ts';
-import type { Payment, Payments } from './payments.ts';
+import { type Payment, type Payments, paymentOf } from './payments.ts';
 import { requestRefund, type StoredRefund } from './refunds.ts';
-
-/** Of an order: the payment that is, or was, charged. */
-export function paymentOf(database: PlatformDatabase | PlatformTransaction, order: number): Promise<Payment | undefined> {
-  return database
-    .selectFrom('payments')
-    .selectAll()
-    .where('order_id', '=', order)
-    .where('status', '<>', 'cancelled')
-    .where('declined_hard', '=', false)
-    .executeTakeFirst();
-}
 
 /** Takes what was authorised, all of it or so much. Again and again, it takes it once. @throws GatewayError, PermanentError */
 export async function capture(

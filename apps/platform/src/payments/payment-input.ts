@@ -1,6 +1,7 @@
 /** What the payment tasks take. How something is paid is marked as sensitive: the engine masks it wherever a person may read it. */
 import { z } from 'zod';
-import { type Money, MoneyError, parseAmount } from '../money/money.ts';
+import { decimalOf, type Money, MoneyError, money, parseAmount } from '../money/money.ts';
+import type { Order } from '../orders/orders.ts';
 
 const id = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
 
@@ -34,6 +35,22 @@ export type ProcessPaymentInput = z.output<typeof processPaymentInput>;
 /** An input that was checked has one. */
 export function amountOf({ amount, currency }: ProcessPaymentInput): Money {
   return parseAmount(amount, currency);
+}
+
+/** What payment.process takes to reserve the price of an order. */
+export function reservation(
+  { id: order, buyer_id, currency }: Pick<Order, 'id' | 'buyer_id' | 'currency'>,
+  priceMinor: number,
+  paymentMethod: string,
+): z.input<typeof processPaymentInput> {
+  return {
+    amount: decimalOf(money(priceMinor, currency)),
+    currency,
+    payment_method_id: paymentMethod,
+    order_id: order,
+    user_id: buyer_id,
+    authorise_only: true,
+  };
 }
 
 export const paymentInput = z.strictObject({ payment_id: id });

@@ -1,9 +1,10 @@
 /** What buyers, manufacturers and the staff hear about money. */
+import { actsFor } from '../accounts/acting-user.ts';
 import { dayForPeople, type MailPeople } from '../email/mail-people.ts';
 import { formatMoney, type Money, money } from '../money/money.ts';
-import type { Order, PlatformTransaction } from '../orders/orders.ts';
+import type { PlatformTransaction } from '../orders/orders.ts';
 import type { PaymentMails } from './payment-tasks.ts';
-import type { Payment } from './payments.ts';
+import { type Payment, referenceOf } from './payments.ts';
 
 /** Money takes so long to come back to a card. */
 const refundDays = 10;
@@ -30,7 +31,7 @@ export function paymentMails(mail: MailPeople, zone: string): PaymentMails {
           order_id: order.id,
           amount: formatMoney(money(payment.captured_minor, payment.currency)),
           paid_on: today(),
-          payment_reference: `payment-${payment.id}`,
+          payment_reference: referenceOf(payment),
         },
       }),
     actionRequired: async (transaction, payment, order) => {
@@ -56,8 +57,8 @@ export function paymentMails(mail: MailPeople, zone: string): PaymentMails {
           });
     },
     disputed: async (transaction, payment, order) => {
-      const users = await people(transaction, order);
-      for (const user of [...users, ...(await staff(transaction))]) {
+      const maker = order.manufacturer_id === null ? [] : [await actsFor(transaction, order.manufacturer_id)];
+      for (const user of [order.buyer_id, ...maker, ...(await staff(transaction))]) {
         await mail(transaction, {
           id: `payment-dispute:${payment.id}:${user}`,
           user,
@@ -98,11 +99,10 @@ export function paymentMails(mail: MailPeople, zone: string): PaymentMails {
       });
     },
     paidOut: async (transaction, { amount, fee }, order) => {
-      const [user] = (await people(transaction, order)).slice(1);
-      if (user === undefined) return;
+      if (order.manufacturer_id === null) return;
       await mail(transaction, {
         id: `payout:${order.id}`,
-        user,
+        user: await actsFor(transaction, order.manufacturer_id),
         template: 'payout_sent',
         context: {
           order_id: order.id,
@@ -114,17 +114,6 @@ export function paymentMails(mail: MailPeople, zone: string): PaymentMails {
       });
     },
   };
-}
-
-/** The buyer, and who acts for the manufacturer, if there is one. */
-async function people(transaction: PlatformTransaction, { buyer_id, manufacturer_id }: Order): Promise<readonly number[]> {
-  if (manufacturer_id === null) return [buyer_id];
-  const { user_id } = await transaction
-    .selectFrom('manufacturers')
-    .select('user_id')
-    .where('id', '=', manufacturer_id)
-    .executeTakeFirstOrThrow();
-  return [buyer_id, user_id];
 }
 
 async function staff(transaction: PlatformTransaction): Promise<readonly number[]> {

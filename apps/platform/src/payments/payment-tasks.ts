@@ -4,11 +4,12 @@
  */
 import { type App, type Duration, PermanentError, retryLater, type TaskContext } from 'taktline';
 import type { PlatformDatabase } from '../database/database.ts';
+import { orNever, retryPolicy } from '../failures.ts';
 import { money } from '../money/money.ts';
 import { eventsOf } from '../orders/order-states.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from '../orders/orders.ts';
 import { isFirstTime } from '../orders/reminders.ts';
-import { capture, type Payout, paymentOf, payOut, release, settleCancelled } from './after-award.ts';
+import { capture, type Payout, payOut, release, settleCancelled } from './after-award.ts';
 import { charge } from './charge.ts';
 import type { PaymentGateway } from './gateway.ts';
 import {
@@ -20,7 +21,7 @@ import {
   reconcileInput,
   refundInput,
 } from './payment-input.ts';
-import { lockPayment, type Payment, PaymentError, Payments } from './payments.ts';
+import { lockPaymentAndOrder, type Payment, PaymentError, Payments, paymentOf } from './payments.ts';
 import { behindMs, overlapMs, reconcilePayments } from './reconcile.ts';
 import { makeRefund, type StoredRefund } from './refunds.ts';
 import { retryFailed } from './retry-failed.ts';
@@ -53,7 +54,7 @@ export interface PaymentDeps {
 export type PaymentTasks = ReturnType<typeof paymentTasks>;
 
 /** Defines the payment tasks in an app that has the queues payment.critical, payment.normal and payment.batch. */
-export function paymentTasks(app: App, { database, gateway, orders, mails, retryInitial = '60s', now = Date.now }: PaymentDeps) {
+export function paymentTasks(app: App, { database, gateway, orders, mails, retryInitial, now = Date.now }: PaymentDeps) {
   const payments = new Payments(
     database,
     orders,
@@ -66,7 +67,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, retry
     now,
   );
   const inTransaction = <Result>(work: (transaction: PlatformTransaction) => Promise<Result>) => database.transaction().execute(work);
-  const retry = { maxAttempts: 5, backoff: { type: 'exponential', initial: retryInitial, factor: 2 } } as const;
+  const retry = retryPolicy(retryInitial);
   const critical = { queue: 'payment.critical', retry, softTimeLimit: '50s', timeLimit: '60s', resultTtl: '1h' } as const;
   const long = { softTimeLimit: '9m', timeLimit: '10m' } as const;
 
@@ -77,6 +78,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, retry
     effectKey: ({ order_id }) => String(order_id),
     run: async (input, ctx: TaskContext) => {
       const { id } = await orNever(
+        PaymentError,
         inTransaction((transaction) =>
           payments.begin(transaction, {
             order: input.order_id,
@@ -87,7 +89,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, retry
           }),
         ),
       );
-      return orNever(charge({ payments, gateway, now }, id, ctx));
+      return orNever(PaymentError, charge({ payments, gateway, now }, id, ctx));
     },
   });
 
@@ -97,7 +99,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, retry
     name: 'payment.charge',
     input: paymentInput,
     effectKey: ({ payment_id }) => String(payment_id),
-    run: ({ payment_id }, ctx) => orNever(charge({ payments, gateway, now }, payment_id, ctx)),
+    run: ({ payment_id }, ctx) => orNever(PaymentError, charge({ payments, gateway, now }, payment_id, ctx)),
   });
 
   const captureTask = app.task({
@@ -163,9 +165,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, retry
     retry,
     run: ({ payment_id }) =>
       inTransaction(async (transaction) => {
-        const { order_id } = await payments.find(payment_id);
-        const order = await lockOrder(transaction, order_id);
-        const payment = await lockPayment(transaction, payment_id);
+        const { order, payment } = await lockPaymentAndOrder(transaction, payment_id);
         // It may have come to something else meanwhile.
         if (payment.status !== 'failed') return { told: false, held: false };
         const told = await isFirstTime(transaction, {
@@ -229,14 +229,4 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, retry
       return payment === undefined ? undefined : (await chargeTask.delay({ payment_id: payment.id })).id;
     },
   };
-}
-
-/** What is wrong with a payment stays wrong, however often it is tried. */
-async function orNever<Result>(work: Promise<Result>): Promise<Result> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof PaymentError) throw new PermanentError(error.message, { cause: error });
-    throw error;
-  }
 }

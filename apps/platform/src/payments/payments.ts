@@ -68,14 +68,7 @@ export class Payments {
   async begin(transaction: PlatformTransaction, { order: id, user, amount, paymentMethod, authoriseOnly }: NewPayment): Promise<Payment> {
     const order = await lockOrder(transaction, id);
     if (order.buyer_id !== user) throw new PaymentError('NOT_PAYABLE', 'this is the order of another user');
-    const there = await transaction
-      .selectFrom('payments')
-      .selectAll()
-      .where('order_id', '=', id)
-      .where('status', '<>', 'cancelled')
-      .where('declined_hard', '=', false)
-      .forUpdate()
-      .executeTakeFirst();
+    const there = await ofOrder(transaction, id).forUpdate().executeTakeFirst();
     if (there !== undefined) {
       if (there.amount_minor !== amount.minor || there.currency !== amount.currency) {
         throw new PaymentError('CONFLICT', `order ${id} has a payment of another amount already`);
@@ -170,11 +163,9 @@ export class Payments {
 
   /** Takes over what the provider says of a payment's intent. @throws PaymentError `MISMATCH` */
   async take(id: number, intent: Intent): Promise<Payment> {
-    const { order_id: order } = await this.find(id);
     return this.#database.transaction().execute(async (transaction) => {
-      // Always the order first, as all do that change one.
-      const locked = await lockOrder(transaction, order);
-      return this.#take(transaction, await lockPayment(transaction, id), locked, intent);
+      const { order, payment } = await lockPaymentAndOrder(transaction, id);
+      return this.#take(transaction, payment, order, intent);
     });
   }
 
@@ -183,8 +174,7 @@ export class Payments {
     const now = new Date(this.#now());
     const declined = isDeclined(before, intent);
     const status = statusOf(before, intent, declined);
-    // A further try that has not reached the provider: it is made again.
-    const neverArrived = before.status === 'unknown' && status === 'failed' && !declined;
+    const neverArrived = before.status === 'unknown' && intent.status === 'requires_payment_method' && !declined;
     const firstDeclined = declined ? (before.first_declined_at ?? now) : before.first_declined_at;
     const retryAt =
       declined && !(intent.decline?.hard ?? true) && firstDeclined !== null ? nextRetry(firstDeclined, before.retries) : undefined;
@@ -205,24 +195,24 @@ export class Payments {
               retry_at: retryAt ?? null,
             }
           : {}),
-        ...(neverArrived ? { retry_at: now, retries: Math.max(0, before.retries - 1) } : {}),
+        // A further try is made again.
+        ...(neverArrived && status === 'failed' ? { retry_at: now, retries: Math.max(0, before.retries - 1) } : {}),
         version: before.version + 1,
         updated_at: now,
       })
       .where('id', '=', before.id)
       .returningAll()
       .executeTakeFirstOrThrow();
-    await this.#endAttempts(transaction, before, payment, now);
+    if (before.status === 'unknown') await endAttempt(transaction, payment, neverArrived ? 'never_arrived' : status, now);
     await this.#tell(transaction, before, payment, order, declined);
     return payment;
   }
 
   /** The provider does not take it at all, such as a payment method that it does not know. As final as a hard decline. */
   async refuse(id: number): Promise<Payment> {
-    const { order_id } = await this.find(id);
     return this.#database.transaction().execute(async (transaction) => {
-      const order = await lockOrder(transaction, order_id);
-      const before = await lockPayment(transaction, id);
+      const { order, payment: before } = await lockPaymentAndOrder(transaction, id);
+      const now = new Date(this.#now());
       if (before.status !== 'unknown' && before.status !== 'created') return before;
       const payment = await transaction
         .updateTable('payments')
@@ -232,44 +222,31 @@ export class Payments {
           declined_hard: true,
           retry_at: null,
           version: before.version + 1,
-          updated_at: new Date(this.#now()),
+          updated_at: now,
         })
         .where('id', '=', id)
         .returningAll()
         .executeTakeFirstOrThrow();
-      await this.#endAttempts(transaction, before, payment, new Date(this.#now()));
+      if (before.status === 'unknown') await endAttempt(transaction, payment, payment.status, now);
       await this.#listeners().declined(transaction, payment, order);
       return payment;
     });
   }
 
-  async #endAttempts(transaction: PlatformTransaction, before: Payment, payment: Payment, now: Date): Promise<void> {
-    if (before.status !== 'unknown' || payment.status === 'unknown') return;
-    await transaction
-      .updateTable('payment_attempts')
-      .set({
-        outcome: payment.status === 'created' || payment.retry_at?.getTime() === now.getTime() ? 'never_arrived' : payment.status,
-        decline_code: payment.decline_code,
-        ended_at: now,
-      })
-      .where('payment_id', '=', payment.id)
-      .where('ended_at', 'is', null)
-      .execute();
-  }
-
   /** The order is paid for. One that was on hold for that is on hold no longer. */
-  async #goOn(transaction: PlatformTransaction, payment: Payment, order: Order): Promise<void> {
+  async #goOn(transaction: PlatformTransaction, payment: Payment, order: Order): Promise<Order> {
     const data = { payment: payment.id };
     const waits = order.state === 'on_hold' && order.held_state === 'awarded';
     const now = waits ? await this.#orders.applyTo(transaction, order, { event: 'resume', actor: 'system', data }) : order;
-    if (now.state === 'awarded') await this.#orders.applyTo(transaction, now, { event: 'authorise_payment', actor: 'system', data });
+    if (now.state !== 'awarded') return now;
+    return this.#orders.applyTo(transaction, now, { event: 'authorise_payment', actor: 'system', data });
   }
 
   /** What follows, once for each change. */
   async #tell(transaction: PlatformTransaction, before: Payment, payment: Payment, order: Order, declined: boolean): Promise<void> {
     const listeners = this.#listeners();
     const paid = ({ status }: Payment) => status === 'authorised' || status === 'captured';
-    if (paid(payment) && !paid(before)) await this.#goOn(transaction, payment, order);
+    const now = paid(payment) && !paid(before) ? await this.#goOn(transaction, payment, order) : order;
     if (payment.captured_minor > before.captured_minor) {
       await book(transaction, captured(order.id, payment.id, money(payment.captured_minor, payment.currency)));
       await listeners.captured(transaction, payment, order);
@@ -281,7 +258,6 @@ export class Payments {
     if (payment.disputed && !before.disputed) {
       const left = subtract(money(payment.captured_minor, payment.currency), money(payment.refunded_minor, payment.currency));
       await book(transaction, chargedBack(order.id, payment.id, left));
-      const now = await lockOrder(transaction, order.id);
       if (eventsOf(now.state).includes('dispute')) {
         await this.#orders.applyTo(transaction, now, { event: 'dispute', actor: 'system', data: { payment: payment.id } });
       }
@@ -294,6 +270,46 @@ export async function lockPayment(transaction: PlatformTransaction, id: number):
   const payment = await transaction.selectFrom('payments').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
   if (payment === undefined) throw new PaymentError('NOT_FOUND', `there is no payment ${id}`);
   return payment;
+}
+
+/** The order first, as all do that change one. @throws PaymentError `NOT_FOUND` */
+export async function lockPaymentAndOrder(
+  transaction: PlatformTransaction,
+  id: number,
+): Promise<{ readonly order: Order; readonly payment: Payment }> {
+  const found = await transaction.selectFrom('payments').select('order_id').where('id', '=', id).executeTakeFirst();
+  if (found === undefined) throw new PaymentError('NOT_FOUND', `there is no payment ${id}`);
+  const order = await lockOrder(transaction, found.order_id);
+  return { order, payment: await lockPayment(transaction, id) };
+}
+
+/** Of an order: the payment that is, or was, charged. */
+export function paymentOf(database: Pick<PlatformDatabase, 'selectFrom'>, order: number): Promise<Payment | undefined> {
+  return ofOrder(database, order).executeTakeFirst();
+}
+
+/** There is one at most: see the index payments_one. */
+function ofOrder(database: Pick<PlatformDatabase, 'selectFrom'>, order: number) {
+  return database
+    .selectFrom('payments')
+    .selectAll()
+    .where('order_id', '=', order)
+    .where('status', '<>', 'cancelled')
+    .where('declined_hard', '=', false);
+}
+
+async function endAttempt(
+  transaction: PlatformTransaction,
+  { id, decline_code }: Payment,
+  outcome: PaymentStatus | 'never_arrived',
+  now: Date,
+): Promise<void> {
+  await transaction
+    .updateTable('payment_attempts')
+    .set({ outcome, decline_code, ended_at: now })
+    .where('payment_id', '=', id)
+    .where('ended_at', 'is', null)
+    .execute();
 }
 
 /** The name under which the provider knows a payment. */

@@ -7,9 +7,9 @@ import type { PlatformDatabase } from '../database/database.ts';
 import type { RefundsTable } from '../database/money-tables.ts';
 import { book, refunded } from '../ledger/ledger.ts';
 import { type Money, money, subtract } from '../money/money.ts';
-import { lockOrder, type Order, type PlatformTransaction } from '../orders/orders.ts';
+import type { Order, PlatformTransaction } from '../orders/orders.ts';
 import type { PaymentGateway } from './gateway.ts';
-import { lockPayment, type Payment } from './payments.ts';
+import { lockPayment, lockPaymentAndOrder, type Payment } from './payments.ts';
 
 export type StoredRefund = Selectable<RefundsTable>;
 
@@ -85,25 +85,18 @@ export async function makeRefund(
   if (payment.intent === null) throw new Error(`payment ${payment.id} has no intent`);
   const made = await gateway.refund(payment.intent, money(refund.amount_minor, refund.currency), `refund-${refund.id}`, signal);
   if (made.status === 'pending') return refund;
-  return settleRefund(database, id, made.id, made.status, tell);
+  return settleRefund(database, refund, made.id, made.status, tell);
 }
 
 async function settleRefund(
   database: PlatformDatabase,
-  id: number,
+  { id, payment_id: payment }: StoredRefund,
   gatewayId: string,
   status: 'succeeded' | 'failed',
   tell: TellRefund,
 ): Promise<StoredRefund> {
   return database.transaction().execute(async (transaction) => {
-    // Always the order first, as all do that change one.
-    const { order_id } = await transaction
-      .selectFrom('refunds')
-      .innerJoin('payments', 'payments.id', 'refunds.payment_id')
-      .select('order_id')
-      .where('refunds.id', '=', id)
-      .executeTakeFirstOrThrow();
-    const order = await lockOrder(transaction, order_id);
+    const { order } = await lockPaymentAndOrder(transaction, payment);
     const refund = await transaction.selectFrom('refunds').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
     if (refund.status !== 'requested') return refund;
     if (status === 'succeeded') {

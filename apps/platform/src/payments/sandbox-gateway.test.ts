@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { sampleRandom } from '../demo/sample-random.ts';
 import { money } from '../money/money.ts';
 import { GatewayError, type Intent, type PaymentGateway } from './gateway.ts';
 import { type SandboxGateway, type SandboxOptions, startSandboxGateway } from './sandbox-gateway.ts';
-import { seededRandom, type TroubleKind, troubleKinds, troubleSource } from './sandbox-trouble.ts';
+import { type TroubleKind, troubleKinds, troubleSource } from './sandbox-trouble.ts';
 import { createStripeGateway } from './stripe-gateway.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -83,7 +84,7 @@ describe('the sandbox', () => {
 
   it('charges nobody twice, whatever happens to a fifth of all calls', async () => {
     const trouble = { rate: 0.2, lateMs: 150 };
-    const { sandbox, gateway } = await start({ trouble, random: seededRandom(7) }, 100);
+    const { sandbox, gateway } = await start({ trouble, random: sampleRandom(7).next }, 100);
     const references = Array.from({ length: 120 }, (_, place) => `payment-${place}`);
     const left = references.values();
     await Promise.all(
@@ -284,7 +285,7 @@ describe("the sandbox's file", () => {
 describe('troubles by rates', () => {
   it('are the same for the same seed, of every kind, and about as many as asked for', () => {
     const draw = (seed: number) => {
-      const source = troubleSource({ rate: 0.05, lateMs: 100 }, seededRandom(seed));
+      const source = troubleSource({ rate: 0.05, lateMs: 100 }, sampleRandom(seed).next);
       return Array.from({ length: 20_000 }, () => source({ method: 'GET', path: '/' }));
     };
     const drawn = draw(1);

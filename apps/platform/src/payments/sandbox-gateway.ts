@@ -13,6 +13,9 @@ import { SandboxState } from './sandbox-state.ts';
 import { type Trouble, type TroubleRates, type TroubleSource, troubleSource } from './sandbox-trouble.ts';
 import { createWebhooks } from './sandbox-webhooks.ts';
 
+/** Its usual ones: they guard nothing. */
+export const sandboxSecrets = { secretKey: 'sk_test_sandbox', webhookSecret: 'whsec_sandbox' } as const;
+
 export interface SandboxOptions {
   /** Default any that is free. */
   readonly port?: number;
@@ -82,7 +85,13 @@ const secondAnswerMs = 5;
 
 /** @throws SandboxFileError, and what the system says of the file and the port */
 export async function startSandboxGateway(options: SandboxOptions = {}): Promise<SandboxGateway> {
-  const { secretKey = 'sk_test_sandbox', webhookSecret = 'whsec_sandbox', random = Math.random, now = Date.now, trouble } = options;
+  const {
+    secretKey = sandboxSecrets.secretKey,
+    webhookSecret = sandboxSecrets.webhookSecret,
+    random = Math.random,
+    now = Date.now,
+    trouble,
+  } = options;
   const troubles = typeof trouble === 'object' ? troubleSource(trouble, random) : trouble;
   const webhooks =
     options.webhookUrl === undefined

@@ -46,18 +46,3 @@ export function troubleSource({ rate, kinds = troubleKinds, lateMs = 100 }: Trou
     return kind === undefined ? undefined : { kind, done: random() < 0.5, ms: Math.ceil(random() * lateMs) };
   };
 }
-
-/** The same numbers from 0 to below 1 for the same seed: Marsaglia's xorshift with 32 bits (J. Stat. Softw. 8, 14, 2003). */
-export function seededRandom(seed: number): () => number {
-  let state = (seed ^ 0x5bd1_e995) >>> 0 || 1;
-  const next = () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    state >>>= 0;
-    return state / 2 ** 32;
-  };
-  // Seeds that lie close together begin alike.
-  for (let round = 0; round < 16; round += 1) next();
-  return next;
-}

@@ -4,8 +4,8 @@
  * TAKTLINE_LONG=1 (`npm run test:long`) makes it 10,000 payments.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { sampleRandom } from '../../src/demo/sample-random.ts';
 import { balanceOf, trialBalance } from '../../src/ledger/ledger.ts';
-import { seededRandom } from '../../src/payments/sandbox-trouble.ts';
 import { startPostgres, type TestPostgres } from '../database.ts';
 import { newManufacturer, newOrder, newUser } from '../marketplace.ts';
 import { startTestPlatform } from '../platform.ts';
@@ -22,7 +22,7 @@ afterAll(() => postgres.stop());
 
 it(`${payments} payments by a provider in trouble`, { timeout }, async ({ annotate, onTestFinished }) => {
   const seed = Math.floor(Math.random() * 2 ** 31);
-  const random = seededRandom(seed);
+  const random = sampleRandom(seed).next;
   const time = { now: Date.now() };
   const platform = await startTestPlatform(postgres, {
     sandbox: { random, trouble: { rate: 0.05 } },

@@ -7,10 +7,10 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { dayIn } from '../../src/calendar/business-days.ts';
 import { sampleData } from '../../src/demo/sample-data.ts';
+import { sampleRandom } from '../../src/demo/sample-random.ts';
 import { storeSamples } from '../../src/demo/sample-store.ts';
 import { Story } from '../../src/demo/story.ts';
 import { trialBalance } from '../../src/ledger/ledger.ts';
-import { seededRandom } from '../../src/payments/sandbox-trouble.ts';
 import { startPostgres, type TestPostgres } from '../database.ts';
 import { startTestPlatform } from '../platform.ts';
 
@@ -28,7 +28,7 @@ it(`${count} orders from their draft to their end`, { timeout }, async ({ annota
   const seed = Math.floor(Math.random() * 2 ** 31);
   const time = { now: Date.now() };
   const platform = await startTestPlatform(postgres, {
-    sandbox: { random: seededRandom(seed), trouble: { rate: 0.02 } },
+    sandbox: { random: sampleRandom(seed).next, trouble: { rate: 0.02 } },
     smtpSettings: { ratePerSecond: 10_000 },
     deps: { now: () => time.now },
   });

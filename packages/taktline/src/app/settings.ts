@@ -201,11 +201,11 @@ function shared(options: Omit<AppOptions, 'queues'>, env: Environment): Omit<App
 function outboxSettings(options: OutboxOptions, broker: string, env: Environment): OutboxSettings {
   const isPostgres = (url: string | undefined) => url !== undefined && /^postgres(ql)?:/i.test(url);
   const given = options.databaseUrl || undefined;
-  const named = typeof given === 'function' ? undefined : (given ?? [env['DATABASE_URL'], broker].find((url) => isPostgres(url)));
   if (typeof given === 'string' && !(isPostgres(given) && URL.canParse(given)))
     throw new TaktlineError('INVALID_OPTION', 'outbox.databaseUrl: expected postgres://user:password@host:5432/database');
+  const url = given ?? [env['DATABASE_URL'], broker].find((named) => isPostgres(named));
   return {
-    databaseUrl: typeof given === 'function' ? given : named === undefined ? undefined : () => named,
+    databaseUrl: typeof url === 'string' ? () => url : url,
     schema: checkSchemaName(options.schema ?? defaults.outboxSchema, 'outbox.schema'),
     effectsTtlMs: toMs(options.effectsTtl ?? defaults.effectsTtlMs, 'outbox.effectsTtl'),
   };

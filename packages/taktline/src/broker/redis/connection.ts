@@ -212,7 +212,7 @@ export class Connection {
         if (this.#sentinels !== undefined) await mustBeMaster(wire);
         await prepare?.(wire);
       },
-      connected: (wire) => void (role === 'app' && renewAppendOnlyFile(wire)),
+      connected: role === 'app' ? (wire) => void renewAppendOnlyFile(wire) : undefined,
       replaced: this.#replaced,
       outdated: finder === undefined ? undefined : (address) => finder.outdated(address),
       watched: this.#sentinels !== undefined,
