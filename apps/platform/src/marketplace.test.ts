@@ -156,6 +156,12 @@ describe('an order', { timeout: 60_000 }, () => {
     await state('payment_authorised');
     expect(await read()).toMatchObject({ price_minor: 9_900, manufacturer_id: maker.id });
     await expect.poll(() => mailsTo('turner@plant.example').length, patience).toBe(3);
+    // What came before the award is none of his, however late it is told.
+    await (await tasks.notifyStatus.delay({ order_id: order, version: 1 })).result({ timeout: '30s' });
+    await expect
+      .poll(async () => (await platform.app.inspector.queues()).reduce((sum, one) => sum + one.ready + one.running, 0), patience)
+      .toBe(0);
+    expect(mailsTo('turner@plant.example')).toHaveLength(3);
   });
 
   it('that nobody can make waits, and is offered with all that wait when somebody can', async () => {

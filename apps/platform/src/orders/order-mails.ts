@@ -29,6 +29,9 @@ const inWords: Readonly<Record<OrderState, string>> = {
   disputed: 'disputed',
 };
 
+/** Before an award an order is no manufacturer's, also where the buyer is told late. */
+const buyersOnly: ReadonlySet<OrderState> = new Set<OrderState>(['draft', 'submitted', 'sourcing', 'quoted']);
+
 /** @param zone where a day begins */
 export function orderMails(mail: MailPeople, zone: string) {
   const day = (at: Date | string) => dayForPeople(zone, at);
@@ -93,7 +96,7 @@ export function orderMails(mail: MailPeople, zone: string) {
           ? { template: 'order_cancelled', context: { order_id: order.id, title: order.title, cancelled_on: day(new Date()), fee } }
           : { template: 'order_status', context: { order_id: order.id, status: inWords[order.state] } }),
       });
-      if (order.manufacturer_id === null) return;
+      if (order.manufacturer_id === null || buyersOnly.has(order.state)) return;
       const user = await actsFor(transaction, order.manufacturer_id);
       if (event === 'accept_offer' || event === 'award') {
         await mail(transaction, {
