@@ -83,6 +83,9 @@ export interface CapacityTable {
   booked_minutes: Generated<number>;
 }
 
+/** Why a price bears the tax that it bears; see invoices/tax-rules.ts. */
+export type TaxRule = 'domestic' | 'destination' | 'reverse_charge' | 'export';
+
 export type OrderMode = 'instant' | 'rfq';
 
 export interface OrdersTable {
@@ -110,6 +113,14 @@ export interface OrdersTable {
   manufacturer_id: number | null;
   price_minor: number | null;
   fee_minor: Generated<number>;
+  /** The buyer's own name for it. */
+  reference: ColumnType<string | null, string | null | undefined, never>;
+  /** Settled by the award; the rate in hundredths of a percent. */
+  tax_rule: ColumnType<TaxRule | null, never, TaxRule>;
+  tax_rate: ColumnType<number, never, number>;
+  tax_minor: ColumnType<number, never, number>;
+  /** When price and tax were captured. */
+  paid_at: ColumnType<Date | null, never, Date>;
   deadline: ColumnType<Date | null, never, Date | null>;
   state_since: ColumnType<Date, never, Date>;
   created_at: Timestamp;
@@ -183,6 +194,13 @@ export interface NonConformancesTable {
   closed_at: ColumnType<Date | null, never, Date>;
 }
 
+export interface RatingsTable {
+  order_id: number;
+  manufacturer_id: number;
+  stars: number;
+  at: Timestamp;
+}
+
 export interface RemindersTable {
   kind: string;
   subject: string;
@@ -215,6 +233,7 @@ export interface MarketplaceTables {
   offers: OffersTable;
   quotes: QuotesTable;
   non_conformances: NonConformancesTable;
+  ratings: RatingsTable;
   reminders: RemindersTable;
   audit: AuditTable;
 }

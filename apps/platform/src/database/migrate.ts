@@ -8,6 +8,7 @@ import * as email from './migrations/0001-email.ts';
 import * as marketplace from './migrations/0002-marketplace.ts';
 import * as money from './migrations/0003-money.ts';
 import * as outbox from './migrations/0004-outbox.ts';
+import * as taxAndReferences from './migrations/0005-tax-and-references.ts';
 
 /** Every migration there is, in the order of their names. What was released is never changed. */
 const migrations: Readonly<Record<string, Migration>> = {
@@ -15,6 +16,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0002-marketplace': marketplace,
   '0003-money': money,
   '0004-outbox': outbox,
+  '0005-tax-and-references': taxAndReferences,
 };
 
 /**
