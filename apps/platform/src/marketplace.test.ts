@@ -66,6 +66,8 @@ async function scene({
 
 /** Setup, two hours and twenty parts of the manufacturer's. */
 const price = 5_000 + 2 * 6_000 + 20 * 100;
+/** With the tax of a sale within the United Kingdom. */
+const due = price * 1.2;
 
 const bank = async (currency = 'EUR') => (await balanceOf(platform.database, 'bank', currency)).minor;
 const atGateway = () => platform.sandbox.ledger.totals().get('EUR') ?? { captured: 0, refunded: 0 };
@@ -84,18 +86,18 @@ describe('an order', { timeout: 60_000 }, () => {
     await awarded();
     await state('payment_authorised');
     expect(await read()).toMatchObject({ price_minor: price, manufacturer_id: maker.id });
-    expect(await payment()).toMatchObject({ status: 'authorised', amount_minor: price, captured_minor: 0 });
+    expect(await payment()).toMatchObject({ status: 'authorised', amount_minor: due, captured_minor: 0 });
     await happens('begin_production', 'manufacturer', maker.user);
     await paid('captured');
-    expect((await inEscrow(database, order, 'EUR')).minor).toBe(price);
+    expect((await inEscrow(database, order, 'EUR')).minor).toBe(due);
     await happens('finish_production', 'manufacturer', maker.user);
     await happens('ship', 'manufacturer', maker.user);
     await happens('deliver', 'buyer', buyer);
     await happens('accept_parts', 'buyer', buyer);
-    await expect.poll(bank, patience).toBe(-price * 0.9);
+    await expect.poll(bank, patience).toBe(-(due - price * 0.1));
     await agrees();
-    // Eight changes, and the receipt.
-    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(9);
+    // Eight changes, the receipt and the invoice.
+    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(10);
     // The offer, the award, six changes, the payout.
     await expect.poll(() => mailsTo('turner@plant.example').length, patience).toBe(9);
     const rounds = await database.selectFrom('order_matches').selectAll().where('order_id', '=', order).execute();
@@ -141,6 +143,61 @@ describe('an order', { timeout: 60_000 }, () => {
       delivered: 1,
       delivered_in_time: 1,
     });
+  });
+
+  it('with parts that the buyer keeps for less is paid for less, and that is on paper', async () => {
+    const { database, tasks, awarded, happens, state, paid, maker, buyer, order, mailsTo, read } = await scene();
+    await awarded();
+    await state('payment_authorised');
+    await happens('begin_production', 'manufacturer', maker.user);
+    await paid('captured');
+    await happens('finish_production', 'manufacturer', maker.user);
+    const grant = (minor: number, actorId = maker.user) =>
+      database
+        .transaction()
+        .execute((transaction) =>
+          tasks.grantCredit(
+            transaction,
+            order,
+            { quantity: 2, cause: 'surface', amount: money(minor, 'EUR') },
+            { actor: 'manufacturer', actorId },
+          ),
+        );
+    await expect(grant(price + 1)).rejects.toMatchObject({ code: 'REFUND_TOO_LARGE' });
+    await expect(grant(1_000, buyer)).rejects.toMatchObject({ code: 'FORBIDDEN_ACTOR' });
+    await grant(1_000);
+    await expect.poll(() => atGateway().refunded, patience).toBe(1_200);
+    expect((await read()).state).toBe('inspection');
+    await happens('ship', 'manufacturer', maker.user);
+    await happens('deliver', 'buyer', buyer);
+    await happens('accept_parts', 'buyer', buyer);
+    // A tenth of what was earned is the platform's.
+    await expect.poll(bank, patience).toBe(-(due - 1_200 - (price - 1_000) / 10));
+    await agrees();
+    const papers = () => database.selectFrom('invoices').select(['kind', 'number']).orderBy('id').execute();
+    await expect.poll(papers, patience).toEqual([
+      { kind: 'invoice', number: 1 },
+      { kind: 'credit_note', number: 2 },
+    ]);
+    await expect.poll(() => mailsTo('ann@customer.example').filter((subject) => /credit note/i.test(subject)).length, patience).toBe(1);
+  });
+
+  it('that is disputed and resolved for the buyer is given back whole, and so is its invoice', async () => {
+    const { database, awarded, happens, state, paid, maker, buyer, order } = await scene();
+    await awarded();
+    await state('payment_authorised');
+    await happens('begin_production', 'manufacturer', maker.user);
+    await paid('captured');
+    for (const event of ['finish_production', 'ship'] as const) await happens(event, 'manufacturer', maker.user);
+    await happens('dispute', 'buyer', buyer);
+    await happens('resolve_for_buyer', 'staff');
+    await expect.poll(atGateway, patience).toEqual({ captured: due, refunded: due });
+    const papers = async () =>
+      (await database.selectFrom('invoices').select('document').where('order_id', '=', order).orderBy('id').execute()).map(
+        ({ document }) => (document['totals'] as { readonly grossMinor: number }).grossMinor,
+      );
+    await expect.poll(papers, patience).toEqual([due, -due]);
+    await agrees();
   });
 
   it('that asks for quotes goes to whom the buyer awards it', async () => {
@@ -232,7 +289,7 @@ describe('a payment', { timeout: 60_000 }, () => {
       { number: 1, outcome: 'failed' },
     ]);
     const input = {
-      amount: price / 100,
+      amount: due / 100,
       currency: 'EUR',
       payment_method_id: 'pm_card_visa',
       order_id: order,
@@ -371,7 +428,7 @@ describe('money that goes back', { timeout: 60_000 }, () => {
     await happens('begin_production', 'manufacturer', maker.user);
     await paid('captured');
     await happens('cancel', 'buyer', buyer);
-    await expect.poll(atGateway, patience).toEqual({ captured: price, refunded: price / 2 });
+    await expect.poll(atGateway, patience).toEqual({ captured: due, refunded: due - price / 2 });
     await expect.poll(() => mailsTo('ann@customer.example').filter((subject) => /refund/i.test(subject)).length, patience).toBe(1);
     await agrees();
   });
@@ -387,10 +444,10 @@ describe('money that goes back', { timeout: 60_000 }, () => {
       database
         .transaction()
         .execute((transaction) => requestRefund(transaction, { payment: id, amount: money(minor, 'EUR'), reference, reason: 'test' }));
-    const results = await Promise.allSettled(Array.from({ length: 6 }, (_, n) => ask(`part:${n}`, price / 4)));
+    const results = await Promise.allSettled(Array.from({ length: 6 }, (_, n) => ask(`part:${n}`, due / 4)));
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(4);
     await expect(ask('more', 1)).rejects.toMatchObject({ code: 'REFUND_TOO_LARGE' });
-    expect((await ask('part:0', price / 4).catch(() => ({ fresh: true }))).fresh).toBe(results[0]?.status !== 'fulfilled');
+    expect((await ask('part:0', due / 4).catch(() => ({ fresh: true }))).fresh).toBe(results[0]?.status !== 'fulfilled');
   });
 
   it('disputed by the buyer’s bank: it is booked, the order is disputed, and nothing more goes back', async () => {

@@ -9,7 +9,14 @@ import type { EmailTasks } from './email/email-tasks.ts';
 import { mailPeople } from './email/mail-people.ts';
 import type { AssignOptions } from './matching/assign.ts';
 import type { Weights } from './matching/score.ts';
-import { closeNonConformances, type Found, openNonConformance, recordDelivery } from './orders/non-conformances.ts';
+import {
+  type Credit,
+  closeNonConformances,
+  type Found,
+  grantCredit,
+  openNonConformance,
+  recordDelivery,
+} from './orders/non-conformances.ts';
 import { withdrawOffers } from './orders/offers.ts';
 import { orderMails } from './orders/order-mails.ts';
 import { orderTasks } from './orders/order-tasks.ts';
@@ -42,7 +49,7 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
   const mail = mailPeople(email);
   const orders = new Orders((): OrderJobs => jobs);
   const mails = { orders: orderMails(mail, timeZone), payments: paymentMails(mail, timeZone) };
-  const payments = paymentTasks(app, { ...shared, gateway, orders, mails: mails.payments });
+  const payments = paymentTasks(app, { ...shared, gateway, orders, mails: mails.payments, zone: timeZone });
   const ordering = orderTasks(app, {
     ...shared,
     orders,
@@ -63,6 +70,7 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
     },
     capture: (transaction, { id }) => payments.capturePayment.enqueue({ order_id: id }, { transaction }),
     payout: (transaction, { id }) => payments.payOut.enqueue({ order_id: id }, { transaction }),
+    invoice: (transaction, { id }) => payments.generateInvoice.enqueue({ order_id: id }, { transaction }),
     release: (transaction, { id }) => payments.releasePayment.enqueue({ order_id: id }, { transaction }),
     recordDelivery: (transaction, order) => recordDelivery(transaction, order, dayIn(timeZone, new Date(now()))),
     closeNonConformances: (transaction, { id }) => closeNonConformances(transaction, id),
@@ -80,5 +88,8 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
     /** Parts are not as ordered. @throws NonConformanceError, OrderStateError */
     rejectParts: (transaction: PlatformTransaction, order: number, found: Found, by: Pick<OrderChange, 'actor' | 'actorId'>) =>
       openNonConformance(transaction, orders, order, found, by, mails.orders.notRight),
+    /** The buyer keeps such parts, for less. @throws NonConformanceError, OrderStateError, RefundError, MoneyError */
+    grantCredit: (transaction: PlatformTransaction, order: number, credit: Credit, by: Pick<OrderChange, 'actor' | 'actorId'>) =>
+      grantCredit(transaction, orders, order, credit, by, payments.giveBack),
   };
 }

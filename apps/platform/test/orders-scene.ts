@@ -10,6 +10,7 @@ const names: readonly OrderJob[] = [
   'authorise',
   'capture',
   'payout',
+  'invoice',
   'release',
   'freeCapacity',
   'recordDelivery',

@@ -80,6 +80,8 @@ describe('what is on an invoice', () => {
     ['issuedOn', { issuedOn: '2026-02-30' }],
     ['supplyOn', { supplyOn: '28.11.2026' }],
     ['dueOn', { dueOn: undefined }],
+    ['dueOn', { paidOn: '2026-11-28' }],
+    ['paidOn', { dueOn: undefined, paidOn: 'yes' }],
     ['dueOn', { dueOn: '2026-11-27' }],
     ['corrects', { corrects: 'TL-2026-000001' }],
     ['seller.name', { seller: { ...draft.seller, name: '' } }],
@@ -124,6 +126,7 @@ describe('what is on an invoice', () => {
     expect(fieldsOf({ ...note, corrects: undefined })).toEqual(['corrects']);
     expect(fieldsOf({ ...note, corrects: '7' })).toEqual(['corrects']);
     expect(fieldsOf({ ...note, dueOn: '2026-12-12' })).toEqual(['dueOn']);
+    expect(fieldsOf({ ...note, paidOn: '2026-12-12' })).toEqual(['paidOn']);
   });
 
   it('is named in an error, and not repeated', () => {

@@ -63,8 +63,9 @@ const fields = z.strictObject({
   issuedOn: day,
   /** When it was delivered, or is going to be. */
   supplyOn: day,
-  /** Only an invoice is to be paid. */
+  /** An invoice says until when it is to be paid, or when it was. */
   dueOn: day.optional(),
+  paidOn: day.optional(),
   seller: partySchema,
   buyer: partySchema,
   lines: z.array(lineSchema).min(1, { abort: true }).max(1_000).readonly(),
@@ -95,10 +96,13 @@ export const invoiceDocumentSchema = fields
   .superRefine((document, context) => {
     const refuse = (path: readonly (string | number)[], message: string) => context.addIssue({ code: 'custom', path: [...path], message });
     if (document.kind === 'invoice') {
-      if (document.dueOn === undefined) refuse(['dueOn'], 'expected a day, since an invoice is to be paid');
+      if ((document.dueOn === undefined) === (document.paidOn === undefined)) {
+        refuse(['dueOn'], 'expected a day, or paidOn in its place, since an invoice is to be paid or is paid');
+      }
       if (document.corrects !== undefined) refuse(['corrects'], 'expected nothing: only a credit note corrects an invoice');
     } else {
       if (document.dueOn !== undefined) refuse(['dueOn'], 'expected nothing: a credit note is not to be paid');
+      if (document.paidOn !== undefined) refuse(['paidOn'], 'expected nothing: a credit note is not to be paid');
       if (document.corrects === undefined) refuse(['corrects'], 'expected the number of the invoice that the credit note corrects');
     }
     if (document.dueOn !== undefined && document.dueOn < document.issuedOn) refuse(['dueOn'], 'expected no day before issuedOn');

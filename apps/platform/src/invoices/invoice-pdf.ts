@@ -127,13 +127,14 @@ function partyLines(sheet: Sheet, { name, address, country, vatId }: InvoicePart
 
 /** Names on the left, what they are on the right; below a long one the left stays empty. */
 function factCells(sheet: Sheet, document: InvoiceDocument): readonly Cell[] {
-  const { issuedOn, supplyOn, dueOn, orderId, paymentReference, corrects } = document;
+  const { issuedOn, supplyOn, dueOn, paidOn, orderId, paymentReference, corrects } = document;
   const facts: readonly (readonly [string, string | undefined])[] = [
     ['Number', invoiceNumber(document)],
     ['Corrects invoice', corrects],
     ['Issued on', issuedOn],
     ['Supplied on', supplyOn],
     ['Due on', dueOn],
+    ['Paid on', paidOn],
     ['Order', String(orderId)],
     ['Payment reference', paymentReference],
   ];

@@ -84,7 +84,7 @@ export function calculateTotals(kind: InvoiceKind, lines: readonly InvoiceLine[]
   const calculated = lines.map((line, index) => ({
     ...line,
     taxRate: reverseCharge === undefined ? line.taxRate : 0,
-    net: netOf(line, index),
+    net: netOfLine(line, index),
   }));
   const net = sum(calculated.map((line) => line.net));
   const rates = [...new Set(calculated.map((line) => line.taxRate))].toSorted((one, other) => one - other);
@@ -103,7 +103,14 @@ export function calculateTotals(kind: InvoiceKind, lines: readonly InvoiceLine[]
   };
 }
 
-function netOf({ quantity, unitPrice, taxRate }: InvoiceLine, index: number): Money {
+/** What of an amount that includes tax is not tax, rounded half away from zero. @param rate hundredths of a percent */
+export function netOf({ minor, currency }: Money, rate: number): Money {
+  const whole = 10_000n + BigInt(rate);
+  const doubled = (2n * BigInt(Math.abs(minor)) * 10_000n + whole) / (2n * whole);
+  return money(minor < 0 ? -Number(doubled) : Number(doubled), currency);
+}
+
+function netOfLine({ quantity, unitPrice, taxRate }: InvoiceLine, index: number): Money {
   if (!Number.isInteger(quantity) || quantity < 1 || quantity > largestQuantity) {
     throw new InvoiceTaxError('INVALID_LINES', `lines.${index}.quantity`, `expected whole thousandths from 1 to ${largestQuantity}`);
   }

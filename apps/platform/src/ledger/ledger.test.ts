@@ -14,6 +14,7 @@ import {
   inEscrow,
   LedgerError,
   paidOut,
+  platformFee,
   refunded,
   trialBalance,
 } from './ledger.ts';
@@ -33,11 +34,11 @@ describe('the ledger', () => {
     await booked(captured(order, 1, eur('100.05')));
     expect(await inEscrow(database, order, 'EUR')).toEqual(eur('100.05'));
     await booked(refunded(order, 1, eur('10.00')));
-    await booked(accepted(order, 7, eur('90.05')));
+    await booked(accepted(order, 7, eur('90.05'), platformFee(eur('75.04'))));
     expect(await inEscrow(database, order, 'EUR')).toEqual(eur('0'));
-    expect(await balanceOf(database, 'fees', 'EUR')).toEqual(money(-901, 'EUR'));
-    expect(await balanceOf(database, 'payable:7', 'EUR')).toEqual(money(-8_104, 'EUR'));
-    await booked(paidOut(order, 7, money(8_104, 'EUR')));
+    expect(await balanceOf(database, 'fees', 'EUR')).toEqual(money(-750, 'EUR'));
+    expect(await balanceOf(database, 'payable:7', 'EUR')).toEqual(money(-8_255, 'EUR'));
+    await booked(paidOut(order, 7, money(8_255, 'EUR')));
     expect(await balanceOf(database, 'payable:7', 'EUR')).toEqual(eur('0'));
     expect(await balanceOf(database, 'gateway', 'EUR')).toEqual(eur('90.05'));
     expect(await trialBalance(database)).toEqual({ EUR: 0 });

@@ -27,7 +27,12 @@ export interface Booking {
 }
 
 /** The platform's part of what a manufacturer earns, in hundredths of a percent. */
-export const feeBasisPoints = 1_000;
+const feeBasisPoints = 1_000;
+
+/** @param net what the manufacturer earns, without tax */
+export function platformFee(net: Money): Money {
+  return share(net, feeBasisPoints);
+}
 
 /** Entries that do not sum to zero. */
 export class LedgerError extends Error {
@@ -103,9 +108,8 @@ export function chargedBack(order: number, payment: number, amount: Money): Book
   return { ...refunded(order, payment, amount), key: `chargeback:${payment}`, kind: 'chargeback' };
 }
 
-/** What is in escrow goes to the manufacturer, less the platform's fee. */
-export function accepted(order: number, manufacturer: number, amount: Money): Booking {
-  const fee = share(amount, feeBasisPoints);
+/** What is in escrow goes to the manufacturer, who owes the tax in it, less the platform's fee. */
+export function accepted(order: number, manufacturer: number, amount: Money, fee: Money): Booking {
   return {
     key: `accept:${order}`,
     kind: 'accept',
@@ -118,9 +122,9 @@ export function accepted(order: number, manufacturer: number, amount: Money): Bo
   };
 }
 
-/** The buyer has cancelled late: the fee for that goes the same way. */
-export function cancelled(order: number, manufacturer: number, fee: Money): Booking {
-  return { ...accepted(order, manufacturer, fee), key: `cancel:${order}`, kind: 'cancel' };
+/** The buyer has cancelled late: what that costs goes the same way. */
+export function cancelled(order: number, manufacturer: number, cost: Money): Booking {
+  return { ...accepted(order, manufacturer, cost, platformFee(cost)), key: `cancel:${order}`, kind: 'cancel' };
 }
 
 export function paidOut(order: number, manufacturer: number, amount: Money): Booking {

@@ -1,9 +1,10 @@
 /**
- * Parts that are not as ordered: how many, why, and what becomes of them. The order goes to rework, the manufacturer is told, and it
- * counts against the rating.
+ * Parts that are not as ordered: how many, why, and what becomes of them. They are made right or made anew, or the buyer keeps them
+ * and gets money back. It counts against the manufacturer's rating.
  */
 import type { Selectable } from 'kysely';
 import type { Disposition, NonConformanceCause, NonConformancesTable } from '../database/marketplace-tables.ts';
+import { add, type Money, money, sameCurrency, share } from '../money/money.ts';
 import { lockOrder, type Order, type OrderChange, type Orders, type PlatformTransaction } from './orders.ts';
 
 export type NonConformance = Selectable<NonConformancesTable>;
@@ -13,6 +14,12 @@ export interface Found {
   readonly quantity: number;
   readonly cause: NonConformanceCause;
   readonly disposition: Exclude<Disposition, 'credit'>;
+}
+
+/** The buyer keeps the parts, for less. */
+export interface Credit extends Pick<Found, 'quantity' | 'cause'> {
+  /** Without tax, which goes back with it. */
+  readonly amount: Money;
 }
 
 /** `QUANTITY`: more parts than were ordered, or none. */
@@ -38,23 +45,63 @@ export async function openNonConformance(
   tell: (transaction: PlatformTransaction, found: NonConformance, order: Order) => Promise<unknown>,
 ): Promise<Order> {
   const order = await lockOrder(transaction, id);
+  mustBeOf(order, quantity);
+  const changed = await orders.applyTo(transaction, order, { event: 'reject_parts', ...by, data: { quantity, cause, disposition } });
+  await tell(transaction, await note(transaction, order, { quantity, cause, disposition, credit_minor: null }), order);
+  return changed;
+}
+
+/**
+ * @param by who grants it: the manufacturer, or the staff
+ * @param giveBack to the buyer, in the same transaction
+ * @throws NonConformanceError, OrderStateError, OrderError, MoneyError, and what giveBack throws for more than was paid
+ */
+export async function grantCredit(
+  transaction: PlatformTransaction,
+  orders: Orders,
+  id: number,
+  { quantity, cause, amount }: Credit,
+  by: Pick<OrderChange, 'actor' | 'actorId'>,
+  giveBack: (
+    transaction: PlatformTransaction,
+    order: Order,
+    refund: { amount: Money; reference: string; reason: string },
+  ) => Promise<unknown>,
+): Promise<Order> {
+  const order = await lockOrder(transaction, id);
+  mustBeOf(order, quantity);
+  sameCurrency(amount, money(0, order.currency));
+  const data = { quantity, cause, disposition: 'credit', credit_minor: amount.minor };
+  const changed = await orders.applyTo(transaction, order, { event: 'grant_credit', ...by, data });
+  const found = await note(transaction, order, { quantity, cause, disposition: 'credit', credit_minor: amount.minor });
+  await closeNonConformances(transaction, id);
+  const back = add(amount, share(amount, order.tax_rate));
+  await giveBack(transaction, changed, { amount: back, reference: `credit:${found.id}`, reason: `credit for parts: ${cause}` });
+  return changed;
+}
+
+function mustBeOf(order: Order, quantity: number): void {
   if (!Number.isInteger(quantity) || quantity < 1 || quantity > order.quantity) {
     throw new NonConformanceError(`expected a quantity from 1 to ${order.quantity}`);
   }
-  const changed = await orders.applyTo(transaction, order, { event: 'reject_parts', ...by, data: { quantity, cause, disposition } });
+}
+
+async function note(
+  transaction: PlatformTransaction,
+  order: Order,
+  values: Pick<NonConformance, 'quantity' | 'cause' | 'disposition' | 'credit_minor'>,
+): Promise<NonConformance> {
   const manufacturer = order.manufacturer_id as number;
-  const found = await transaction
-    .insertInto('non_conformances')
-    .values({ order_id: id, manufacturer_id: manufacturer, quantity, cause, disposition, credit_minor: null })
-    .returningAll()
-    .executeTakeFirstOrThrow();
   await transaction
     .updateTable('manufacturers')
     .set((update) => ({ rating_sum: update('rating_sum', '+', rating), rating_count: update('rating_count', '+', 1) }))
     .where('id', '=', manufacturer)
     .execute();
-  await tell(transaction, found, order);
-  return changed;
+  return transaction
+    .insertInto('non_conformances')
+    .values({ order_id: order.id, manufacturer_id: manufacturer, ...values })
+    .returningAll()
+    .executeTakeFirstOrThrow();
 }
 
 /** The parts were made right, or made anew. */

@@ -21,6 +21,7 @@ const order = (facts: Partial<OrderFacts> = {}): OrderFacts => ({
   mode: 'instant',
   priced: true,
   assigned: true,
+  paid: true,
   ...facts,
 });
 
@@ -97,9 +98,18 @@ describe('the life of an order', () => {
     ['an offer taken without a price', order({ state: 'sourcing', priced: false }), 'accept_offer', 'manufacturer'],
     ['a quote for an instant order', order({ state: 'sourcing' }), 'receive_quote', 'manufacturer'],
     ['an offer for one that asks for quotes', order({ state: 'sourcing', mode: 'rfq' }), 'accept_offer', 'manufacturer'],
+    ['a shipment that is not paid for', order({ state: 'inspection', paid: false }), 'ship', 'manufacturer'],
+    ['a credit of what is not paid for', order({ state: 'inspection', paid: false }), 'grant_credit', 'staff'],
     ['a cancellation of made parts by way of a hold', order({ state: 'on_hold', heldState: 'inspection' }), 'cancel', 'staff'],
   ])('refuses %s', (_, at, event, actor) => {
     expect(codeOf(() => nextStep(at, event, actor))).toBe('GUARD');
+  });
+
+  it('stays where it is when a credit is granted', () => {
+    for (const state of ['inspection', 'delivered'] as const) {
+      expect(nextStep(order({ state }), 'grant_credit', 'manufacturer')).toMatchObject({ to: state, heldState: undefined });
+    }
+    expect(codeOf(() => nextStep(order({ state: 'delivered' }), 'grant_credit', 'buyer'))).toBe('FORBIDDEN_ACTOR');
   });
 
   it('goes on where it was after a hold', () => {

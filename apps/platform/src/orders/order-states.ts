@@ -37,6 +37,8 @@ export interface OrderFacts {
   readonly mode: 'instant' | 'rfq';
   readonly priced: boolean;
   readonly assigned: boolean;
+  /** Price and tax are captured. */
+  readonly paid: boolean;
 }
 
 /** Jobs that a transition enqueues, by what they do; orders.ts says which task that is. */
@@ -46,6 +48,7 @@ export type OrderJob =
   | 'authorise'
   | 'capture'
   | 'payout'
+  | 'invoice'
   /** Lets go, or gives back, the buyer's money. */
   | 'release'
   | 'freeCapacity'
@@ -55,8 +58,8 @@ export type OrderJob =
 
 interface Transition {
   readonly from: readonly OrderState[];
-  /** `back`: where it was before it was on hold. */
-  readonly to: OrderState | 'back';
+  /** `back`: where it was before it was on hold. `same`: where it is. */
+  readonly to: OrderState | 'back' | 'same';
   readonly actors: readonly OrderActor[];
   /** What is missing, in words that say what to do. */
   readonly guard?: (order: OrderFacts) => string | undefined;
@@ -85,6 +88,7 @@ const open = ['draft', 'submitted', 'sourcing', 'quoted', 'awarded', 'payment_au
 const underWay = ['sourcing', 'quoted', 'awarded', 'payment_authorised', 'in_production', 'inspection', 'rework'] as const;
 
 const needsPrice = (order: OrderFacts) => (order.priced && order.assigned ? undefined : 'it has no manufacturer and price yet');
+const needsPayment = (order: OrderFacts) => (order.paid ? undefined : 'it is not paid for yet');
 const mode = (wanted: OrderFacts['mode']) => (order: OrderFacts) =>
   order.mode === wanted ? undefined : `only an order of mode ${wanted} can do that`;
 
@@ -114,7 +118,9 @@ export const transitions = {
   finish_production: { from: ['in_production'], to: 'inspection', actors: ['manufacturer', 'staff'], jobs: ['notify'] },
   reject_parts: { from: ['inspection', 'delivered'], to: 'rework', actors: ['buyer', 'staff'], jobs: ['notify'] },
   finish_rework: { from: ['rework'], to: 'inspection', actors: ['manufacturer', 'staff'], jobs: ['closeNonConformances', 'notify'] },
-  ship: { from: ['inspection'], to: 'shipped', actors: ['manufacturer', 'staff'], jobs: ['notify'] },
+  /** The buyer keeps parts that are not right, for less. */
+  grant_credit: { from: ['inspection', 'delivered'], to: 'same', actors: ['manufacturer', 'staff'], guard: needsPayment, jobs: [] },
+  ship: { from: ['inspection'], to: 'shipped', actors: ['manufacturer', 'staff'], guard: needsPayment, jobs: ['invoice', 'notify'] },
   deliver: { from: ['shipped'], to: 'delivered', actors: ['buyer', 'system', 'staff'], jobs: ['recordDelivery', 'notify'] },
   /** By the buyer, or for him when he has said nothing until the deadline. */
   accept_parts: { from: ['delivered'], to: 'closed', actors: ['buyer', 'system', 'staff'], jobs: ['payout', 'notify'] },
@@ -174,8 +180,13 @@ export function nextStep(order: OrderFacts, event: OrderEvent, actor: OrderActor
   }
   const missing = transition.guard?.(order);
   if (missing !== undefined) throw new OrderStateError('GUARD', `this order cannot ${event}: ${missing}`);
-  const to = transition.to === 'back' ? (order.heldState as OrderState) : transition.to;
+  const to = destination(transition.to, order);
   return { to, heldState: to === 'on_hold' ? order.state : undefined, deadlineMs: deadlines[to], jobs: transition.jobs };
+}
+
+function destination(to: Transition['to'], { state, heldState }: OrderFacts): OrderState {
+  if (to === 'back') return heldState as OrderState;
+  return to === 'same' ? state : to;
 }
 
 /** Events that can happen in a state, whoever makes them. */

@@ -8,6 +8,7 @@ import type { PlatformDatabase } from '../database/database.ts';
 import type { OrderEventsTable, OrdersTable } from '../database/marketplace-tables.ts';
 import type { PlatformTables } from '../database/tables.ts';
 import { money, share } from '../money/money.ts';
+import { type AwardTax, taxOfAward } from './award.ts';
 import {
   cancellationFee,
   type NextStep,
@@ -66,7 +67,7 @@ export class Orders {
    * Makes an event of an order happen.
    *
    * @returns the order as it is then
-   * @throws OrderStateError, OrderError
+   * @throws OrderStateError, OrderError; TaxRuleError for an award
    */
   async apply(transaction: PlatformTransaction, id: number, change: OrderChange): Promise<Order> {
     const order = await lockOrder(transaction, id);
@@ -76,7 +77,7 @@ export class Orders {
   /** The same to an order that the transaction has locked already. */
   async applyTo(transaction: PlatformTransaction, order: Order, change: OrderChange): Promise<Order> {
     const { event, actor, actorId, expectedVersion, data = {} } = change;
-    const set = { ...change.set, ...cancellation(order, change) };
+    const set = { ...change.set, ...(await award(transaction, order, change)), ...cancellation(order, change) };
     if (expectedVersion !== undefined && expectedVersion !== order.version) {
       throw new OrderError('VERSION_CONFLICT', `the order is at version ${order.version} now; read it again`);
     }
@@ -125,18 +126,25 @@ export function eventsOfOrder(database: PlatformDatabase, id: number): Promise<r
   return database.selectFrom('order_events').selectAll().where('order_id', '=', id).orderBy('version').execute();
 }
 
-export function factsOf(order: Pick<Order, 'state' | 'held_state' | 'mode' | 'price_minor' | 'manufacturer_id'>): OrderFacts {
+export function factsOf(order: Pick<Order, 'state' | 'held_state' | 'mode' | 'price_minor' | 'manufacturer_id' | 'paid_at'>): OrderFacts {
   return {
     state: order.state,
     heldState: order.held_state ?? undefined,
     mode: order.mode,
     priced: order.price_minor !== null,
     assigned: order.manufacturer_id !== null,
+    paid: order.paid_at !== null,
   };
 }
 
 function deadlineOf({ deadlineMs }: NextStep): Date | null {
   return deadlineMs === undefined ? null : new Date(Date.now() + deadlineMs);
+}
+
+async function award(transaction: PlatformTransaction, order: Order, { set }: OrderChange): Promise<Partial<AwardTax>> {
+  const { manufacturer_id: manufacturer, price_minor: price } = set ?? {};
+  if (typeof manufacturer !== 'number' || typeof price !== 'number') return {};
+  return taxOfAward(transaction, order, manufacturer, price);
 }
 
 /** A buyer who cancels late owes a fee. Whom the platform cancels for owes none. */

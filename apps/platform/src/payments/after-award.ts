@@ -4,8 +4,9 @@
  */
 import { PermanentError } from 'taktline';
 import type { PlatformDatabase } from '../database/database.ts';
-import { accepted, book, cancelled, feeBasisPoints, inEscrow, paidOut } from '../ledger/ledger.ts';
-import { type Money, money, share, subtract } from '../money/money.ts';
+import { netOf } from '../invoices/tax.ts';
+import { accepted, book, cancelled, inEscrow, paidOut, platformFee } from '../ledger/ledger.ts';
+import { type Money, money, subtract } from '../money/money.ts';
 import { lockOrder, type Order, type PlatformTransaction } from '../orders/orders.ts';
 import { GatewayError, type Intent, type PaymentGateway } from './gateway.ts';
 import { type Payment, type Payments, paymentOf } from './payments.ts';
@@ -94,9 +95,10 @@ export async function payOut(
       throw new PermanentError(`order ${id} is ${order.state}: there is nothing to pay out`);
     }
     const held = await inEscrow(transaction, id, order.currency);
-    const fee = share(held, feeBasisPoints);
+    // Of what was earned: the tax is not.
+    const fee = platformFee(netOf(held, order.tax_rate));
     const amount = subtract(held, fee);
-    const fresh = await book(transaction, accepted(id, order.manufacturer_id, held));
+    const fresh = await book(transaction, accepted(id, order.manufacturer_id, held, fee));
     const payout = { amount, fee, fresh };
     if (fresh) {
       await book(transaction, paidOut(id, order.manufacturer_id, amount));

@@ -1,6 +1,6 @@
 /** What the payment tasks take. How something is paid is marked as sensitive: the engine masks it wherever a person may read it. */
 import { z } from 'zod';
-import { decimalOf, type Money, MoneyError, money, parseAmount } from '../money/money.ts';
+import { add, decimalOf, type Money, MoneyError, money, parseAmount } from '../money/money.ts';
 import type { Order } from '../orders/orders.ts';
 
 const id = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
@@ -37,14 +37,14 @@ export function amountOf({ amount, currency }: ProcessPaymentInput): Money {
   return parseAmount(amount, currency);
 }
 
-/** What payment.process takes to reserve the price of an order. */
+/** What payment.process takes to reserve the price of an order, and its tax. */
 export function reservation(
-  { id: order, buyer_id, currency }: Pick<Order, 'id' | 'buyer_id' | 'currency'>,
+  { id: order, buyer_id, currency, tax_minor }: Pick<Order, 'id' | 'buyer_id' | 'currency' | 'tax_minor'>,
   priceMinor: number,
   paymentMethod: string,
 ): z.input<typeof processPaymentInput> {
   return {
-    amount: decimalOf(money(priceMinor, currency)),
+    amount: decimalOf(add(money(priceMinor, currency), money(tax_minor, currency))),
     currency,
     payment_method_id: paymentMethod,
     order_id: order,

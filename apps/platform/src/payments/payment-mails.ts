@@ -1,6 +1,7 @@
 /** What buyers, manufacturers and the staff hear about money. */
 import { actsFor } from '../accounts/acting-user.ts';
 import { dayForPeople, type MailPeople } from '../email/mail-people.ts';
+import { invoiceNumber } from '../invoices/invoice-document.ts';
 import { formatMoney, type Money, money } from '../money/money.ts';
 import type { PlatformTransaction } from '../orders/orders.ts';
 import type { PaymentMails } from './payment-tasks.ts';
@@ -80,6 +81,23 @@ export function paymentMails(mail: MailPeople, zone: string): PaymentMails {
           refund_reference: `refund-${refund.id}`,
         },
       }),
+    issued: (transaction, { id, document, reason }, order) => {
+      const number = invoiceNumber(document);
+      const shared = { order_id: order.id, amount: formatMoney(money(Math.abs(document.totals.grossMinor), document.currency)) };
+      return mail(transaction, {
+        id: `invoice:${id}`,
+        user: order.buyer_id,
+        ...(document.kind === 'invoice'
+          ? {
+              template: 'invoice_issued' as const,
+              context: { ...shared, invoice_number: number, payment_reference: document.paymentReference },
+            }
+          : {
+              template: 'credit_note_issued' as const,
+              context: { ...shared, credit_note_number: number, invoice_number: document.corrects, reason },
+            }),
+      });
+    },
     due: async (transaction, order, payment) => {
       const { amount_minor, currency, user_id, action_url } = await transaction
         .selectFrom('payments')

@@ -5,6 +5,9 @@
 import { type App, type Duration, PermanentError, retryLater, type TaskContext } from 'taktline';
 import type { PlatformDatabase } from '../database/database.ts';
 import { orNever, retryPolicy } from '../failures.ts';
+import { InvoiceDocumentError, invoiceNumber } from '../invoices/invoice-document.ts';
+import { InvoicePdfError } from '../invoices/invoice-pdf.ts';
+import { type IssuedInvoice, issueInvoices } from '../invoices/invoices.ts';
 import { money } from '../money/money.ts';
 import { eventsOf } from '../orders/order-states.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from '../orders/orders.ts';
@@ -23,7 +26,7 @@ import {
 } from './payment-input.ts';
 import { lockPaymentAndOrder, type Payment, PaymentError, Payments, paymentOf } from './payments.ts';
 import { behindMs, overlapMs, reconcilePayments } from './reconcile.ts';
-import { makeRefund, type StoredRefund } from './refunds.ts';
+import { makeRefund, type RefundRequest, requestRefund, type StoredRefund } from './refunds.ts';
 import { retryFailed } from './retry-failed.ts';
 
 type Tell<Subject> = (transaction: PlatformTransaction, subject: Subject, order: Order) => Promise<unknown>;
@@ -37,6 +40,7 @@ export interface PaymentMails {
   readonly disputed: Tell<Payment>;
   readonly refunded: Tell<StoredRefund>;
   readonly paidOut: Tell<Payout>;
+  readonly issued: Tell<IssuedInvoice>;
   /** The buyer has to see to it. */
   readonly due: (transaction: PlatformTransaction, order: Order, payment: number) => Promise<unknown>;
 }
@@ -46,6 +50,8 @@ export interface PaymentDeps {
   readonly gateway: PaymentGateway;
   readonly orders: Orders;
   readonly mails: PaymentMails;
+  /** Where a day begins: an IANA name. */
+  readonly zone: string;
   /** Pause before the second attempt; each further one is twice as long. Default 60 s, as the specification has it. */
   readonly retryInitial?: Duration;
   readonly now?: () => number;
@@ -54,7 +60,7 @@ export interface PaymentDeps {
 export type PaymentTasks = ReturnType<typeof paymentTasks>;
 
 /** Defines the payment tasks in an app that has the queues payment.critical, payment.normal and payment.batch. */
-export function paymentTasks(app: App, { database, gateway, orders, mails, retryInitial, now = Date.now }: PaymentDeps) {
+export function paymentTasks(app: App, { database, gateway, orders, mails, zone, retryInitial, now = Date.now }: PaymentDeps) {
   const payments = new Payments(
     database,
     orders,
@@ -142,7 +148,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, retry
     input: refundInput,
     effectKey: ({ refund_id }) => String(refund_id),
     run: async ({ refund_id }, ctx) => {
-      const refund = await makeRefund(database, gateway, refund_id, mails.refunded, ctx.signal);
+      const refund = await makeRefund(database, gateway, refund_id, refunded, ctx.signal);
       if (refund.status === 'requested') return retryLater('5m', 'the payment provider is still processing this refund');
       if (refund.status === 'failed') throw new PermanentError('the payment provider could not give this back: it needs a person');
       return { refund_id, status: refund.status };
@@ -156,6 +162,31 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, retry
     retry,
     run: ({ order_id }) => payOut(database, order_id, mails.paidOut),
   });
+
+  // The invoice of an order that is shipped, and credit notes for what went back of it.
+  const generateInvoice = app.task({
+    name: 'payment.generateInvoice',
+    queue: 'payment.batch',
+    input: paymentOrderInput,
+    retry,
+    softTimeLimit: '50s',
+    timeLimit: '60s',
+    run: async ({ order_id }) => {
+      const issued = await orNever(
+        InvoicePdfError,
+        orNever(
+          InvoiceDocumentError,
+          inTransaction((transaction) => issueInvoices(transaction, order_id, { zone, now, tell: mails.issued })),
+        ),
+      );
+      return { issued: issued.map(({ document }) => invoiceNumber(document)) };
+    },
+  });
+
+  const refunded: PaymentMails['refunded'] = async (transaction, refund, order) => {
+    await mails.refunded(transaction, refund, order);
+    await generateInvoice.enqueue({ order_id: order.id }, { transaction });
+  };
 
   // Dunning: the buyer is told, and after the last try the order waits for him.
   const handleFailed = app.task({
@@ -219,10 +250,19 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, retry
     releasePayment: releaseTask,
     refundPayment: refundTask,
     payOut: payoutTask,
+    generateInvoice,
     handleFailedPayment: handleFailed,
     retryFailedPayments: retryFailedTask,
     reconcilePayments: reconcile,
     payments,
+    /** Gives back a part of what was paid for an order. @throws RefundError */
+    async giveBack(transaction: PlatformTransaction, order: Order, request: Omit<RefundRequest, 'payment'>): Promise<StoredRefund> {
+      const payment = await paymentOf(transaction, order.id);
+      if (payment === undefined) throw new PaymentError('NOT_FOUND', `order ${order.id} has no payment`);
+      const { refund, fresh } = await requestRefund(transaction, { payment: payment.id, ...request });
+      if (fresh) await refundTask.enqueue({ refund_id: refund.id }, { transaction });
+      return refund;
+    },
     /** Somebody says that an intent has changed. @returns the job that looks at its payment; undefined when it is none of ours */
     async paymentChanged(intent: string): Promise<string | undefined> {
       const payment = await payments.findByIntent(intent);

@@ -8,6 +8,7 @@ import type { PlatformDatabase } from '../database/database.ts';
 import type { PaymentStatus, PaymentsTable } from '../database/money-tables.ts';
 import { book, captured, chargedBack } from '../ledger/ledger.ts';
 import { type Money, money, subtract } from '../money/money.ts';
+import { amountDue } from '../orders/award.ts';
 import { eventsOf } from '../orders/order-states.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from '../orders/orders.ts';
 import type { Intent, IntentStatus } from './gateway.ts';
@@ -86,9 +87,10 @@ export class Payments {
         .returningAll()
         .executeTakeFirstOrThrow();
     }
-    if (order.price_minor === null) throw new PaymentError('NOT_PAYABLE', 'this order has no price yet');
-    if (order.price_minor !== amount.minor || order.currency !== amount.currency) {
-      throw new PaymentError('NOT_PAYABLE', 'the amount is not the price of the order');
+    const due = amountDue(order);
+    if (due === undefined) throw new PaymentError('NOT_PAYABLE', 'this order has no price yet');
+    if (due.minor !== amount.minor || due.currency !== amount.currency) {
+      throw new PaymentError('NOT_PAYABLE', 'the amount is not the price of the order with its tax');
     }
     if (order.state !== 'awarded' && order.held_state !== 'awarded') {
       throw new PaymentError('NOT_PAYABLE', `an order that is ${order.state} is not to be paid`);
@@ -248,6 +250,7 @@ export class Payments {
     const paid = ({ status }: Payment) => status === 'authorised' || status === 'captured';
     const now = paid(payment) && !paid(before) ? await this.#goOn(transaction, payment, order) : order;
     if (payment.captured_minor > before.captured_minor) {
+      if (payment.captured_minor === payment.amount_minor) await notePaid(transaction, order.id, payment.updated_at);
       await book(transaction, captured(order.id, payment.id, money(payment.captured_minor, payment.currency)));
       await listeners.captured(transaction, payment, order);
     }
@@ -296,6 +299,11 @@ function ofOrder(database: Pick<PlatformDatabase, 'selectFrom'>, order: number) 
     .where('order_id', '=', order)
     .where('status', '<>', 'cancelled')
     .where('declined_hard', '=', false);
+}
+
+/** No change of the order that anybody would have to know of: its version stays. */
+async function notePaid(transaction: PlatformTransaction, order: number, at: Date): Promise<void> {
+  await transaction.updateTable('orders').set({ paid_at: at }).where('id', '=', order).execute();
 }
 
 async function endAttempt(

@@ -1,0 +1,33 @@
+/** What an award settles beside manufacturer and price: the tax that the buyer pays, and so what is due. */
+import { type TaxParty, taxRuling } from '../invoices/tax-rules.ts';
+import { add, type Money, money, share } from '../money/money.ts';
+import type { Order, PlatformTransaction } from './orders.ts';
+
+export type AwardTax = Pick<Order, 'tax_rule' | 'tax_rate' | 'tax_minor'> & { readonly tax_rule: NonNullable<Order['tax_rule']> };
+
+/** @throws TaxRuleError */
+export async function taxOfAward(
+  transaction: PlatformTransaction,
+  { buyer_id, currency }: Pick<Order, 'buyer_id' | 'currency'>,
+  manufacturer: number,
+  priceMinor: number,
+): Promise<AwardTax> {
+  const seller = await transaction
+    .selectFrom('users')
+    .innerJoin('manufacturers', 'manufacturers.user_id', 'users.id')
+    .select(['users.country', 'users.vat_id'])
+    .where('manufacturers.id', '=', manufacturer)
+    .executeTakeFirstOrThrow();
+  const buyer = await transaction.selectFrom('users').select(['country', 'vat_id']).where('id', '=', buyer_id).executeTakeFirstOrThrow();
+  const { rule, rate } = taxRuling(partyOf(seller), partyOf(buyer));
+  return { tax_rule: rule, tax_rate: rate, tax_minor: share(money(priceMinor, currency), rate).minor };
+}
+
+/** What the buyer pays: price and tax. undefined before there is a price. */
+export function amountDue({ price_minor, tax_minor, currency }: Pick<Order, 'price_minor' | 'tax_minor' | 'currency'>): Money | undefined {
+  return price_minor === null ? undefined : add(money(price_minor, currency), money(tax_minor, currency));
+}
+
+function partyOf({ country, vat_id }: { readonly country: string; readonly vat_id: string | null }): TaxParty {
+  return { country, vatId: vat_id ?? undefined };
+}
