@@ -38,6 +38,6 @@ export function createPlatform({ brokerUrl, databaseUrl, logger, hooks = {} }: P
   const app = createApp({ brokerUrl, queues, logger, hooks, outbox: { databaseUrl } });
   const email = emailTasks(app, deps);
   const tasks = { ...email, ...marketplace(app, email, deps) };
-  declareSchedules(app, tasks);
+  declareSchedules(app, tasks, deps.speed);
   return { app, tasks };
 }

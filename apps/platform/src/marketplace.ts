@@ -36,19 +36,21 @@ export interface MarketplaceDeps {
   readonly assignment?: AssignOptions;
   /** Pause before a second attempt; default 60 s. */
   readonly retryInitial?: Duration;
-  /** Milliseconds since the Unix epoch, for what falls due. Default Date.now. */
+  /** Milliseconds since the Unix epoch, for what is dated and what falls due. Default Date.now. */
   readonly now?: () => number;
+  /** How fast `now` goes: 2 is twice as fast. Default 1; only the demo has more. */
+  readonly speed?: number;
 }
 
 export type Marketplace = ReturnType<typeof marketplace>;
 
 /** Defines the order and payment tasks in an app that has the platform's queues. */
 export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps: MarketplaceDeps) {
-  const { database, gateway, timeZone, now = Date.now } = deps;
-  const shared = { database, now, ...(deps.retryInitial === undefined ? {} : { retryInitial: deps.retryInitial }) };
+  const { database, gateway, timeZone, now = Date.now, speed = 1 } = deps;
+  const shared = { database, now, speed, ...(deps.retryInitial === undefined ? {} : { retryInitial: deps.retryInitial }) };
   const mail = mailPeople(email);
-  const orders = new Orders((): OrderJobs => jobs);
-  const mails = { orders: orderMails(mail, timeZone), payments: paymentMails(mail, timeZone) };
+  const orders = new Orders((): OrderJobs => jobs, now);
+  const mails = { orders: orderMails(mail, timeZone, now), payments: paymentMails(mail, timeZone, now) };
   const payments = paymentTasks(app, { ...shared, gateway, orders, mails: mails.payments, zone: timeZone });
   const ordering = orderTasks(app, {
     ...shared,

@@ -37,6 +37,7 @@ describe('readSettings', () => {
       host: '127.0.0.1',
       port: 8080,
       demo: true,
+      demoSpeed: 2_880,
       logLevel: 'info',
       stripe: undefined,
       sandboxUrl: undefined,

@@ -44,6 +44,8 @@ export interface Settings {
   readonly host: string;
   readonly port: number;
   readonly demo: boolean;
+  /** How fast time goes for the sample orders: 2,880 is a day in half a minute. */
+  readonly demoSpeed: number;
   readonly logLevel: PlatformLogLevel;
   /** Undefined: the sandbox. */
   readonly stripe: { readonly secretKey: string; readonly webhookSecret: string } | undefined;
@@ -136,6 +138,7 @@ const variables = {
   },
   PORT: { shape: wholeNumber(0, 65_535), expected: 'a whole number from 0 (any free port) to 65535', show: true },
   DEMO: { shape: z.enum(['on', 'off']), expected: 'on or off', show: true },
+  DEMO_SPEED: { shape: wholeNumber(1, 100_000), expected: 'how fast time goes in the demo, a whole number from 1 to 100000', show: true },
   STRIPE_SECRET_KEY: {
     shape: z.string().regex(/^(sk|rk)_[\x21-\x7e]+$/),
     expected: 'a secret key of Stripe, sk_... or rk_...',
@@ -204,6 +207,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     host: values.HOST ?? '127.0.0.1',
     port: values.PORT ?? 8080,
     demo: (values.DEMO ?? 'on') === 'on' && !production && values.SMTP_URL === undefined,
+    demoSpeed: values.DEMO_SPEED ?? 2_880,
     logLevel: values.TAKTLINE_LOG_LEVEL ?? values.CELERY_LOG_LEVEL ?? 'info',
     stripe:
       values.STRIPE_SECRET_KEY === undefined || values.STRIPE_WEBHOOK_SECRET === undefined

@@ -4,7 +4,10 @@
  */
 import { createPlatform } from './app.ts';
 import { pingDatabase } from './database/database.ts';
+import { startDemoOrders } from './demo/demo-orders.ts';
 import { startDemoTraffic } from './demo/demo-traffic.ts';
+import { fastClock, lastMoment } from './demo/fast-clock.ts';
+import { summarise } from './demo/story-summary.ts';
 import { listen } from './http/listener.ts';
 import { routes } from './http/routes.ts';
 import { createLogger } from './logging.ts';
@@ -45,10 +48,12 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
 
     const resources = await openResources(settings, logger, () => publicUrl);
     closers.add(() => resources.close());
+    const speed = settings.demoSpeed;
+    const now = settings.demo ? fastClock(await lastMoment(resources.database), speed) : Date.now;
     const brokerUrl = settings.brokerUrl ?? `embedded:${settings.folder}`;
     const { app, tasks } = createPlatform(
       { brokerUrl, databaseUrl: resources.databaseUrl, logger },
-      { ...resources.deps, ...(settings.demo ? { retryInitial: demoRetryInitial } : {}) },
+      { ...resources.deps, ...(settings.demo ? { retryInitial: demoRetryInitial, now, speed } : {}) },
     );
     closers.add(() => app.close());
     await app.ping();
@@ -64,6 +69,7 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
         records: tasks.records,
         suppressions: tasks.suppressions,
         mailbox: resources.mailbox,
+        story: settings.demo ? { summarise: () => summarise(resources.database), now, speed } : undefined,
         publicUrl: settings.publicUrl,
         logger,
         gateway: resources.deps.gateway,
@@ -87,6 +93,15 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
     if (settings.demo) {
       const demo = startDemoTraffic({ tasks, onError: () => logger.warn('a sample mail could not be enqueued') });
       closers.add(() => demo.stop());
+      const orders = await startDemoOrders({
+        database: resources.database,
+        tasks,
+        now,
+        zone: settings.timeZone,
+        onError: (error) => logger.warn('a round of the sample orders failed', { error: error instanceof Error ? error.name : 'unknown' }),
+      });
+      if (orders === undefined) logger.info('the database has users of its own: there are no sample orders');
+      else closers.add(() => orders.stop());
     }
 
     const schedules = await app.schedules.list();
@@ -100,7 +115,7 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
         ['payments', resources.paymentsAt],
         ['worker', `${queueNames.length} queues, ${app.taskNames.length} tasks, ${concurrency} jobs at once`],
         ['beat', schedules.map(({ name }) => name).join(', ')],
-        ['demo', settings.demo ? 'a sample mail every 2 s (DEMO=off for none)' : 'off'],
+        ['demo', settings.demo ? `sample mail and orders, time goes ${speed} times as fast (DEMO_SPEED; DEMO=off for none)` : 'off'],
       ]),
     );
     print(`\nready: ${listener.url}/`);

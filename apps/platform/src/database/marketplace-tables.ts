@@ -135,7 +135,7 @@ export interface OrderEventsTable {
   actor: OrderActor;
   actor_id: number | null;
   data: Json<Readonly<Record<string, unknown>>>;
-  at: Timestamp;
+  at: ColumnType<Date, Date | undefined, never>;
 }
 
 export interface OrderMatchesTable {

@@ -15,7 +15,7 @@ export interface DemoOptions {
   readonly tasks: Pick<EmailTasks, 'sendEmail' | 'sendUrgent' | 'sendBulk'>;
   /** Told when a mail could not be enqueued; the stream goes on. */
   readonly onError: (error: unknown) => void;
-  /** Default 2 s. */
+  /** Default 5 s. */
   readonly periodMs?: number;
   /** Mails in all: a process that is forgotten does not fill the disk. Default 1,000. */
   readonly limit?: number;
@@ -25,7 +25,7 @@ const people = ['Ann Baker', 'Björn Dahl', 'Chidi Eze', 'Dana Frank', 'Emil Gru
 const statuses = ['received', 'in_production', 'quality_check', 'shipped', 'delivered'];
 
 /** Starts the stream; the first mail goes at once. */
-export function startDemoTraffic({ tasks, onError, periodMs = 2_000, limit = 1_000 }: DemoOptions): DemoTraffic {
+export function startDemoTraffic({ tasks, onError, periodMs = 5_000, limit = 1_000 }: DemoOptions): DemoTraffic {
   let count = 0;
   let current: Promise<unknown> = Promise.resolve();
   const next = () => {

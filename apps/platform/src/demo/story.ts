@@ -19,6 +19,8 @@ export interface StoryDeps {
   readonly database: PlatformDatabase;
   readonly tasks: Pick<Marketplace, 'orders' | 'offers' | 'quotes' | 'rejectParts' | 'grantCredit' | 'processPayment'>;
   readonly troubleOf: (order: Pick<Order, 'id'>) => SampleTrouble;
+  /** Whether whoever's turn it is does it now. Default always. */
+  readonly isTime?: (order: Order) => boolean;
 }
 
 /** In these states somebody has to do something. */
@@ -58,6 +60,7 @@ export class Story {
    * @returns how many things were done
    */
   async round(each: number, drafts = each): Promise<number> {
+    const { isTime = () => true } = this.#deps;
     let done = 0;
     for (const state of waiting) {
       const orders = await this.#deps.database
@@ -68,7 +71,7 @@ export class Story {
         .orderBy('id')
         .limit(state === 'draft' ? drafts : each)
         .execute();
-      for (const order of orders) if (await this.#act(order)) done += 1;
+      for (const order of orders) if (isTime(order) && (await this.#act(order))) done += 1;
     }
     return done;
   }

@@ -9,9 +9,11 @@ export interface HomePageOptions {
   readonly tasks: readonly string[];
   /** Whether the local mailbox is used. */
   readonly mailbox: boolean;
+  /** Whether sample orders are played. */
+  readonly story: boolean;
 }
 
-export function homePage({ queues, tasks, mailbox }: HomePageOptions): Hono {
+export function homePage({ queues, tasks, mailbox, story }: HomePageOptions): Hono {
   return new Hono().get('/', (c) => {
     const base = `http://${c.req.header('host')}`;
     const example = `curl ${base}/api/emails -H 'content-type: application/json' \\
@@ -21,6 +23,7 @@ export function homePage({ queues, tasks, mailbox }: HomePageOptions): Hono {
         title: 'Home',
         body: html`<h1>The platform is running</h1>
 <div class="card"><table class="narrow">
+${story ? html`<tr><th>Sample orders</th><td><a href="/story">/story</a> <span class="quiet">orders are matched, paid for, made, invoiced and delivered while you watch</span></td></tr>` : ''}
 ${mailbox ? html`<tr><th>Mailbox</th><td><a href="/mailbox">/mailbox</a> <span class="quiet">the mails that were sent, kept on this machine</span></td></tr>` : ''}
 <tr><th>Health</th><td><a href="/healthz">/healthz</a> <span class="quiet">this process lives</span></td></tr>
 <tr><th>Readiness</th><td><a href="/readyz">/readyz</a> <span class="quiet">broker and database answer</span></td></tr>

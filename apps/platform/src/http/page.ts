@@ -58,6 +58,7 @@ th, td { padding: .5rem .75rem .5rem 0; border-bottom: 1px solid var(--line); ve
 tr:last-child > * { border-bottom: 0; }
 td.nowrap, th.nowrap { white-space: nowrap; }
 .narrow th { width: 8rem; }
+.counts { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; }
 pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font: .875rem/1.5 ui-monospace, Menlo, Consolas, monospace; }
 code { font: .9em ui-monospace, Menlo, Consolas, monospace; }
 iframe { width: 100%; height: 44rem; border: 1px solid var(--line); border-radius: 8px; background: #fff; }

@@ -62,6 +62,7 @@ function serve(store: MailboxStore | undefined) {
       records,
       suppressions,
       mailbox: store,
+      story: undefined,
       publicUrl,
       gateway: { readWebhook: () => undefined },
       paymentChanged: async () => undefined,

@@ -10,6 +10,7 @@ import { mailboxPages } from './mailbox-pages.ts';
 import { styleSheet } from './page.ts';
 import { type PaymentWebhookDeps, paymentWebhooks } from './payment-webhooks.ts';
 import { problem } from './problem.ts';
+import { type StoryPageDeps, storyPage } from './story-page.ts';
 import { type UnsubscribePagesDeps, unsubscribePages } from './unsubscribe-pages.ts';
 
 export interface RoutesDeps extends EmailApiDeps, UnsubscribePagesDeps, PaymentWebhookDeps, Pick<HomePageOptions, 'queues' | 'tasks'> {
@@ -18,6 +19,8 @@ export interface RoutesDeps extends EmailApiDeps, UnsubscribePagesDeps, PaymentW
   readonly checks: Readonly<Record<string, () => Promise<void>>>;
   /** Undefined when mails go to a real server. */
   readonly mailbox: MailboxStore | undefined;
+  /** Undefined without sample orders. */
+  readonly story: StoryPageDeps | undefined;
   readonly publicUrl: string | undefined;
   readonly logger: Logger;
 }
@@ -28,11 +31,12 @@ export function routes(deps: RoutesDeps): Hono {
     .get('/style.css', (c) => c.body(styleSheet, 200, { 'content-type': 'text/css; charset=utf-8' }))
     .route('/', healthRoutes(deps.app, deps.checks, { timeoutMs: 2_000 }))
     .route('/', metricsRoutes(deps.app, { timeoutMs: 2_000 }))
-    .route('/', homePage({ ...deps, mailbox: deps.mailbox !== undefined }))
+    .route('/', homePage({ ...deps, mailbox: deps.mailbox !== undefined, story: deps.story !== undefined }))
     .route('/', emailApi(deps))
     .route('/', unsubscribePages(deps))
     .route('/', paymentWebhooks(deps));
   if (deps.mailbox !== undefined) app.route('/', mailboxPages(deps.mailbox));
+  if (deps.story !== undefined) app.route('/', storyPage(deps.story));
 
   app.notFound((c) => problem(c, { status: 404, title: 'Not found' }));
   app.onError((error, c) => {

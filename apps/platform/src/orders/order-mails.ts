@@ -32,8 +32,8 @@ const inWords: Readonly<Record<OrderState, string>> = {
 /** Before an award an order is no manufacturer's, also where the buyer is told late. */
 const buyersOnly: ReadonlySet<OrderState> = new Set<OrderState>(['draft', 'submitted', 'sourcing', 'quoted']);
 
-/** @param zone where a day begins */
-export function orderMails(mail: MailPeople, zone: string) {
+/** @param zone where a day begins. @param now which day it is, in milliseconds since the Unix epoch */
+export function orderMails(mail: MailPeople, zone: string, now: () => number) {
   const day = (at: Date | string) => dayForPeople(zone, at);
   const part = ({ id, title, material, quantity, due_on }: Order) => ({ order_id: id, title, material, quantity, deliver_by: day(due_on) });
   return {
@@ -93,7 +93,7 @@ export function orderMails(mail: MailPeople, zone: string) {
         id: `${id}:b`,
         user: order.buyer_id,
         ...(cancelled
-          ? { template: 'order_cancelled', context: { order_id: order.id, title: order.title, cancelled_on: day(new Date()), fee } }
+          ? { template: 'order_cancelled', context: { order_id: order.id, title: order.title, cancelled_on: day(new Date(now())), fee } }
           : { template: 'order_status', context: { order_id: order.id, status: inWords[order.state] } }),
       });
       if (order.manufacturer_id === null || buyersOnly.has(order.state)) return;

@@ -27,6 +27,8 @@ export interface OrderDeps {
   readonly assignment?: AssignOptions;
   readonly retryInitial?: Duration;
   readonly now?: () => number;
+  /** How fast `now` goes. Default 1. */
+  readonly speed?: number;
 }
 
 export type OrderTasks = ReturnType<typeof orderTasks>;
@@ -43,7 +45,7 @@ const overdueAtOnce = 1_000;
 /** Defines the order tasks in an app that has the queues order.critical and order.normal. */
 export function orderTasks(
   app: App,
-  { database, orders, mails, paymentDue, zone, weights, assignment = {}, retryInitial, now = Date.now }: OrderDeps,
+  { database, orders, mails, paymentDue, zone, weights, assignment = {}, retryInitial, now = Date.now, speed = 1 }: OrderDeps,
 ) {
   const offers = new Offers(orders, now);
   const retry = retryPolicy(retryInitial);
@@ -56,7 +58,9 @@ export function orderTasks(
     ...(weights === undefined ? {} : { weights }),
     offered: async (...[transaction, offer, order]: Parameters<OrderMails['offered']>) => {
       await mails.offered(transaction, offer, order);
-      await expireOffer.enqueue({ offer_id: offer.id }, { transaction, eta: offer.expires_at });
+      // The broker's clock is the real one.
+      const eta = new Date(Date.now() + (offer.expires_at.getTime() - now()) / speed);
+      await expireOffer.enqueue({ offer_id: offer.id }, { transaction, eta });
     },
     asked: mails.quoteRequested,
   };

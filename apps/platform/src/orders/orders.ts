@@ -2,7 +2,7 @@
  * Orders in the database. Every change of a state goes through `apply`: in the caller's transaction it locks the order, asks the
  * table of transitions, writes the event, and enqueues the jobs that belong to it, so that all of it is there or nothing.
  */
-import { type Selectable, sql, type Transaction } from 'kysely';
+import type { Selectable, Transaction } from 'kysely';
 import { actsFor } from '../accounts/acting-user.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { OrderEventsTable, OrdersTable } from '../database/marketplace-tables.ts';
@@ -57,10 +57,15 @@ const beforeAward: ReadonlySet<OrderEvent> = new Set<OrderEvent>(['accept_offer'
 
 export class Orders {
   readonly #jobs: () => OrderJobs;
+  readonly #now: () => number;
 
-  /** @param jobs asked when they are first needed: the tasks behind them work with this class */
-  constructor(jobs: () => OrderJobs) {
+  /**
+   * @param jobs asked when they are first needed: the tasks behind them work with this class
+   * @param now milliseconds since the Unix epoch, for what is dated and what falls due
+   */
+  constructor(jobs: () => OrderJobs, now: () => number = Date.now) {
     this.#jobs = jobs;
+    this.#now = now;
   }
 
   /**
@@ -83,6 +88,7 @@ export class Orders {
     }
     await mayAct(transaction, order, change);
     const step = nextStep(factsOf({ ...order, ...set }), event, actor);
+    const now = this.#now();
     const changed = await transaction
       .updateTable('orders')
       .set({
@@ -90,8 +96,8 @@ export class Orders {
         state: step.to,
         held_state: step.heldState ?? null,
         version: order.version + 1,
-        deadline: deadlineOf(step),
-        ...(step.to === order.state ? {} : { state_since: sql<Date>`now()` }),
+        deadline: deadlineOf(step, now),
+        ...(step.to === order.state ? {} : { state_since: new Date(now) }),
       })
       .where('id', '=', order.id)
       .returningAll()
@@ -107,6 +113,7 @@ export class Orders {
         actor,
         actor_id: actorId ?? null,
         data: JSON.stringify(data),
+        at: new Date(now),
       })
       .execute();
     const jobs = this.#jobs();
@@ -137,8 +144,8 @@ export function factsOf(order: Pick<Order, 'state' | 'held_state' | 'mode' | 'pr
   };
 }
 
-function deadlineOf({ deadlineMs }: NextStep): Date | null {
-  return deadlineMs === undefined ? null : new Date(Date.now() + deadlineMs);
+function deadlineOf({ deadlineMs }: NextStep, now: number): Date | null {
+  return deadlineMs === undefined ? null : new Date(now + deadlineMs);
 }
 
 async function award(transaction: PlatformTransaction, order: Order, { set }: OrderChange): Promise<Partial<AwardTax>> {

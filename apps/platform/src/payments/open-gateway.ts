@@ -17,7 +17,7 @@ export interface OpenedGateway {
 }
 
 /** @param publicUrl where the buyer's browser comes back to, and where events are told */
-export async function openGateway({ stripe, sandboxUrl, folder }: Settings, publicUrl: string): Promise<OpenedGateway> {
+export async function openGateway({ stripe, sandboxUrl, folder, demo }: Settings, publicUrl: string): Promise<OpenedGateway> {
   const returnUrl = `${publicUrl}/`;
   const none = async () => {};
   if (stripe !== undefined) {
@@ -32,6 +32,8 @@ export async function openGateway({ stripe, sandboxUrl, folder }: Settings, publ
   const sandbox = await startSandboxGateway({
     file: join(resolve(folder), 'sandbox-payments.jsonl'),
     webhookUrl: `${publicUrl}/webhooks/payments`,
+    // So that there is something to see.
+    ...(demo ? { trouble: { rate: 0.02 } } : {}),
   });
   const gateway = createStripeGateway({ ...sandbox.connection, returnUrl });
   return { gateway, where: `sandbox at ${sandbox.url}`, close: () => sandbox.stop() };

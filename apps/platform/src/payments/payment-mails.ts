@@ -18,9 +18,9 @@ const reasons = new Map([
   ['authentication_required', 'the bank wants the payment to be confirmed'],
 ]);
 
-/** @param zone where a day begins */
-export function paymentMails(mail: MailPeople, zone: string): PaymentMails {
-  const today = (): string => dayForPeople(zone, new Date());
+/** @param zone where a day begins. @param now which day it is, in milliseconds since the Unix epoch */
+export function paymentMails(mail: MailPeople, zone: string, now: () => number): PaymentMails {
+  const today = (): string => dayForPeople(zone, new Date(now()));
   const amountOf = ({ amount_minor, currency }: Payment): Money => money(amount_minor, currency);
   return {
     receipt: (transaction, payment, order) =>
@@ -77,7 +77,7 @@ export function paymentMails(mail: MailPeople, zone: string): PaymentMails {
           order_id: order.id,
           amount: formatMoney(money(refund.amount_minor, refund.currency)),
           reason: refund.reason,
-          arrives_by: dayForPeople(zone, new Date(Date.now() + refundDays * dayMs)),
+          arrives_by: dayForPeople(zone, new Date(now() + refundDays * dayMs)),
           refund_reference: `refund-${refund.id}`,
         },
       }),

@@ -55,12 +55,14 @@ export interface PaymentDeps {
   /** Pause before the second attempt; each further one is twice as long. Default 60 s, as the specification has it. */
   readonly retryInitial?: Duration;
   readonly now?: () => number;
+  /** How fast `now` goes. Default 1. */
+  readonly speed?: number;
 }
 
 export type PaymentTasks = ReturnType<typeof paymentTasks>;
 
 /** Defines the payment tasks in an app that has the queues payment.critical, payment.normal and payment.batch. */
-export function paymentTasks(app: App, { database, gateway, orders, mails, zone, retryInitial, now = Date.now }: PaymentDeps) {
+export function paymentTasks(app: App, { database, gateway, orders, mails, zone, retryInitial, now = Date.now, speed = 1 }: PaymentDeps) {
   const payments = new Payments(
     database,
     orders,
@@ -217,7 +219,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
     input: batchInput,
     ...long,
     run: ({ limit }) =>
-      retryFailed(database, limit, now(), (transaction, due) =>
+      retryFailed(database, { limit, now: now(), speed }, (transaction, due) =>
         chargeTask.enqueueMany(
           due.map((payment_id) => ({ payment_id })),
           { transaction },
@@ -231,7 +233,8 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
     input: reconcileInput,
     retry,
     ...long,
-    run: ({ from, till = now() - behindMs }, ctx) =>
+    // By the provider's clock, which is the real one.
+    run: ({ from, till = Date.now() - behindMs }, ctx) =>
       reconcilePayments({ database, payments, gateway }, from ?? till - overlapMs, till, ctx.signal, (compared) =>
         ctx.progress({ compared }),
       ),

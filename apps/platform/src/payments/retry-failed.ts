@@ -4,6 +4,17 @@ import type { PlatformTransaction } from '../orders/orders.ts';
 
 /** One that is unknown or unfinished for so long has lost its job. */
 const forgottenMs = 30 * 60_000;
+/** One that somebody has in hand, or had a moment ago, is left to him. */
+const inHandMs = 60_000;
+
+export interface RetryRound {
+  /** Payments at most. */
+  readonly limit: number;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: number;
+  /** How fast `now` goes: what jobs take is real time. */
+  readonly speed: number;
+}
 
 export interface RetriedPayments {
   /** Due by their day. */
@@ -14,13 +25,10 @@ export interface RetriedPayments {
 
 /**
  * Enqueues `payment.charge` for each, in the transaction that marks it, so that the next run leaves it alone.
- *
- * @param limit payments at most
  */
 export async function retryFailed(
   database: PlatformDatabase,
-  limit: number,
-  now: number,
+  { limit, now, speed }: RetryRound,
   chargeAgain: (transaction: PlatformTransaction, payments: readonly number[]) => Promise<unknown>,
 ): Promise<RetriedPayments> {
   return database.transaction().execute(async (transaction) => {
@@ -28,7 +36,7 @@ export async function retryFailed(
       .selectFrom('payments')
       .select('id')
       .where('retry_at', '<=', new Date(now))
-      .where('updated_at', '<=', new Date(now - 60_000))
+      .where('updated_at', '<=', new Date(now - inHandMs * speed))
       .orderBy('retry_at')
       .limit(limit)
       .forUpdate()
@@ -38,7 +46,7 @@ export async function retryFailed(
       .selectFrom('payments')
       .select('id')
       .where('status', 'in', ['created', 'processing', 'unknown'])
-      .where('updated_at', '<=', new Date(now - forgottenMs))
+      .where('updated_at', '<=', new Date(now - forgottenMs * speed))
       .orderBy('updated_at')
       .limit(Math.max(0, limit - due.length))
       .forUpdate()
