@@ -26,12 +26,15 @@ import type { PaymentGateway } from './payments/gateway.ts';
 import { reservation } from './payments/payment-input.ts';
 import { paymentMails } from './payments/payment-mails.ts';
 import { paymentTasks } from './payments/payment-tasks.ts';
+import type { SignedLinks } from './signed-links.ts';
 
 export interface MarketplaceDeps {
   readonly database: PlatformDatabase;
   readonly gateway: PaymentGateway;
   /** Where a day begins: an IANA name. */
   readonly timeZone: string;
+  /** By which buyers open their invoices. Default: the mails have no link. */
+  readonly invoiceLinks?: SignedLinks;
   readonly weights?: Weights;
   readonly assignment?: AssignOptions;
   /** Pause before a second attempt; default 60 s. */
@@ -50,7 +53,10 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
   const shared = { database, now, speed, ...(deps.retryInitial === undefined ? {} : { retryInitial: deps.retryInitial }) };
   const mail = mailPeople(email);
   const orders = new Orders((): OrderJobs => jobs, now);
-  const mails = { orders: orderMails(mail, timeZone, now), payments: paymentMails(mail, timeZone, now) };
+  const mails = {
+    orders: orderMails(mail, timeZone, now),
+    payments: paymentMails(mail, { zone: timeZone, now, invoiceLinks: deps.invoiceLinks }),
+  };
   const payments = paymentTasks(app, { ...shared, gateway, orders, mails: mails.payments, zone: timeZone });
   const ordering = orderTasks(app, {
     ...shared,

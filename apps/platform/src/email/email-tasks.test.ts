@@ -355,7 +355,7 @@ describe('email.sendBulk', () => {
     for (const mail of smtp.mails) {
       const header = /^List-Unsubscribe: <(.*)>\r$/m.exec(mail.raw)?.[1] ?? '';
       const { searchParams } = new URL(header);
-      const record = links.recordOf(searchParams.get('mail') ?? '', searchParams.get('signature') ?? '') ?? '';
+      const record = links.subjectOf(searchParams.get('mail') ?? '', searchParams.get('signature') ?? '') ?? '';
       expect((await tasks.records.find(record))?.recipient).toBe(mail.to[0]);
       expect(mail.raw).toMatch(/^List-Unsubscribe-Post: List-Unsubscribe=One-Click\r$/m);
     }

@@ -11,16 +11,16 @@ describe('unsubscribe links', () => {
   it('lead to the record that they were made for', () => {
     const { url, mail, signature } = parts(links.urlFor('campaign:1'));
     expect(url.origin + url.pathname).toBe('https://mail.example.com/unsubscribe');
-    expect(links.recordOf(mail, signature)).toBe('campaign:1');
+    expect(links.subjectOf(mail, signature)).toBe('campaign:1');
   });
 
   it('are good for no other record, and with no other secret', () => {
     const { signature } = parts(links.urlFor('campaign:1'));
-    expect(links.recordOf('campaign:2', signature)).toBeUndefined();
-    expect(links.recordOf('campaign:1', `${signature}x`)).toBeUndefined();
-    expect(links.recordOf('campaign:1', '')).toBeUndefined();
+    expect(links.subjectOf('campaign:2', signature)).toBeUndefined();
+    expect(links.subjectOf('campaign:1', `${signature}x`)).toBeUndefined();
+    expect(links.subjectOf('campaign:1', '')).toBeUndefined();
     const others = createUnsubscribeLinks({ secret: 't'.repeat(32), publicUrl: () => 'https://mail.example.com' });
-    expect(others.recordOf('campaign:1', signature)).toBeUndefined();
+    expect(others.subjectOf('campaign:1', signature)).toBeUndefined();
   });
 
   it('are not made with a short secret', () => {

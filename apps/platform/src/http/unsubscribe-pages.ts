@@ -19,7 +19,7 @@ export interface UnsubscribePagesDeps {
 const answer = (title: string, text: string | Html) => page({ title, body: html`<h1>${title}</h1><div class="card">${text}</div>` });
 
 export function unsubscribePages({ unsubscribe, records, suppressions }: UnsubscribePagesDeps): Hono {
-  const recordOf = (c: Context) => unsubscribe.recordOf(c.req.query('mail') ?? '', c.req.query('signature') ?? '');
+  const recordOf = (c: Context) => unsubscribe.subjectOf(c.req.query('mail') ?? '', c.req.query('signature') ?? '');
   const notValid = (c: Context) => c.html(answer('This link is not valid', 'Please use the link as it stands in the mail.'), 403);
 
   return new Hono()

@@ -50,7 +50,7 @@ describe('the ledger', () => {
     expect(await booked(captured(order, 2, money(500, 'JPY')))).toBe(false);
     expect(await inEscrow(database, order, 'JPY')).toEqual(money(500, 'JPY'));
     expect(await booked(cancelled(order, 7, money(50, 'JPY')))).toBe(true);
-    expect(await booked(chargedBack(order, 2, money(450, 'JPY')))).toBe(true);
+    expect(await booked(chargedBack(order, 2, money(450, 'JPY'), money(450, 'JPY')))).toBe(true);
     expect(await balanceOf(database, 'gateway', 'JPY')).toEqual(money(50, 'JPY'));
   });
 

@@ -2,11 +2,12 @@
  * The double-entry ledger. What is booked sums to zero in each currency and is never changed; a key makes that nothing is booked
  * twice. Positive amounts are debits, negative ones credits.
  *
- *   gateway           what the payment provider holds for us: captured, less what was given back
- *   escrow:<order>    of that, what belongs to neither side before the parts are accepted
- *   payable:<maker>   what a manufacturer is owed
- *   bank              what was paid out to manufacturers
- *   fees              what the platform has earned
+ *   gateway             what the payment provider holds for us: captured, less what was given back
+ *   escrow:<order>      of that, what belongs to neither side before the parts are accepted
+ *   payable:<maker>     what a manufacturer is owed
+ *   bank                what was paid out to manufacturers
+ *   fees                what the platform has earned
+ *   chargeback:<order>  what the buyer's bank has taken back after it was paid out, until somebody bears it
  */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
@@ -103,9 +104,19 @@ export function refunded(order: number, refund: number, amount: Money): Booking 
   };
 }
 
-/** The buyer's bank has taken it back. */
-export function chargedBack(order: number, payment: number, amount: Money): Booking {
-  return { ...refunded(order, payment, amount), key: `chargeback:${payment}`, kind: 'chargeback' };
+/** The buyer's bank has taken it back. What was paid out by then is open: a person decides who bears it. @param held in escrow */
+export function chargedBack(order: number, payment: number, amount: Money, held: Money): Booking {
+  const covered = money(Math.max(0, Math.min(amount.minor, held.minor)), amount.currency);
+  return {
+    key: `chargeback:${payment}`,
+    kind: 'chargeback',
+    order,
+    entries: [
+      { account: escrow(order), amount: covered },
+      { account: `chargeback:${order}`, amount: subtract(amount, covered) },
+      { account: 'gateway', amount: negated(amount) },
+    ],
+  };
 }
 
 /** What is in escrow goes to the manufacturer, who owes the tax in it, less the platform's fee. */

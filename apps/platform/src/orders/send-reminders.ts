@@ -15,8 +15,8 @@ export interface ReminderDeps {
   /** Where a day begins. */
   readonly zone: string;
   readonly now: () => number;
-  /** Tells the buyer of a payment that he has to see to. */
-  readonly paymentDue: (transaction: PlatformTransaction, order: Order, payment: number) => Promise<unknown>;
+  /** Tells the buyer of a payment that he has to see to, or to begin one. */
+  readonly paymentDue: (transaction: PlatformTransaction, order: Order, payment: number | undefined) => Promise<unknown>;
 }
 
 export interface SentReminders {
@@ -33,7 +33,7 @@ const paymentAfterMs = dayMs;
 /** In one run, of each kind. */
 const most = 1_000;
 
-type Kind = 'quote_due' | 'payment_due' | 'order_late';
+type Kind = 'quote_due' | 'payment_due' | 'payment_missing' | 'order_late';
 
 export async function sendReminders(deps: ReminderDeps, signal: AbortSignal): Promise<SentReminders> {
   const { database, mails, now, zone, paymentDue } = deps;
@@ -57,6 +57,16 @@ export async function sendReminders(deps: ReminderDeps, signal: AbortSignal): Pr
     .where(notTold('payment_due', 'payments.id'))
     .limit(most)
     .execute();
+  // Whoever has named no card begins the payment himself.
+  const unpaid = await database
+    .selectFrom('orders')
+    .select('id')
+    .where('state', '=', 'awarded')
+    .where('state_since', '<=', new Date(now() - paymentAfterMs))
+    .where(sql<boolean>`not exists (select 1 from platform.payments p where p.order_id = orders.id)`)
+    .where(notTold('payment_missing', 'orders.id'))
+    .limit(most)
+    .execute();
   const late = await database
     .selectFrom('orders')
     .select('id')
@@ -71,10 +81,14 @@ export async function sendReminders(deps: ReminderDeps, signal: AbortSignal): Pr
       const quote = await transaction.selectFrom('quotes').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
       await mails.quoteReminder(transaction, quote, await orderOf(transaction, quote.order_id));
     }),
-    payments: await each('payment_due', idsOf(payments), async (transaction, id) => {
-      const { order_id } = await transaction.selectFrom('payments').select('order_id').where('id', '=', id).executeTakeFirstOrThrow();
-      await paymentDue(transaction, await orderOf(transaction, order_id), id);
-    }),
+    payments:
+      (await each('payment_due', idsOf(payments), async (transaction, id) => {
+        const { order_id } = await transaction.selectFrom('payments').select('order_id').where('id', '=', id).executeTakeFirstOrThrow();
+        await paymentDue(transaction, await orderOf(transaction, order_id), id);
+      })) +
+      (await each('payment_missing', idsOf(unpaid), async (transaction, id) =>
+        paymentDue(transaction, await orderOf(transaction, id), undefined),
+      )),
     late: await each('order_late', idsOf(late), async (transaction, id) => mails.late(transaction, await lockOrder(transaction, id))),
   };
 }

@@ -5,12 +5,12 @@
 import { PermanentError } from 'taktline';
 import type { PlatformDatabase } from '../database/database.ts';
 import { netOf } from '../invoices/tax.ts';
-import { accepted, book, cancelled, inEscrow, paidOut, platformFee } from '../ledger/ledger.ts';
+import { accepted, book, cancelled, paidOut, platformFee } from '../ledger/ledger.ts';
 import { type Money, money, subtract } from '../money/money.ts';
 import { lockOrder, type Order, type PlatformTransaction } from '../orders/orders.ts';
 import { GatewayError, type Intent, type PaymentGateway } from './gateway.ts';
 import { type Payment, type Payments, paymentOf } from './payments.ts';
-import { requestRefund, type StoredRefund } from './refunds.ts';
+import { freeInEscrow, requestRefund, type StoredRefund } from './refunds.ts';
 
 /** Takes what was authorised, all of it or so much. Again and again, it takes it once. @throws GatewayError, PermanentError */
 export async function capture(
@@ -58,8 +58,8 @@ async function orAsk(
 export async function settleCancelled(transaction: PlatformTransaction, order: Order): Promise<StoredRefund | undefined> {
   const payment = await paymentOf(transaction, order.id);
   if (payment === undefined || payment.captured_minor === 0) return undefined;
-  const held = await inEscrow(transaction, order.id, order.currency);
-  const fee = money(Math.min(order.fee_minor, held.minor), order.currency);
+  const held = await freeInEscrow(transaction, order);
+  const fee = money(Math.max(0, Math.min(order.fee_minor, held.minor)), order.currency);
   if (fee.minor > 0 && order.manufacturer_id !== null) await book(transaction, cancelled(order.id, order.manufacturer_id, fee));
   const back = subtract(held, fee);
   if (back.minor <= 0) return undefined;
@@ -94,7 +94,7 @@ export async function payOut(
     if (order.state !== 'closed' || order.manufacturer_id === null) {
       throw new PermanentError(`order ${id} is ${order.state}: there is nothing to pay out`);
     }
-    const held = await inEscrow(transaction, id, order.currency);
+    const held = await freeInEscrow(transaction, order);
     // Of what was earned: the tax is not.
     const fee = platformFee(netOf(held, order.tax_rate));
     const amount = subtract(held, fee);

@@ -3,7 +3,9 @@ import { actsFor } from '../accounts/acting-user.ts';
 import { dayForPeople, type MailPeople } from '../email/mail-people.ts';
 import { invoiceNumber } from '../invoices/invoice-document.ts';
 import { formatMoney, type Money, money } from '../money/money.ts';
+import { amountDue } from '../orders/award.ts';
 import type { PlatformTransaction } from '../orders/orders.ts';
+import type { SignedLinks } from '../signed-links.ts';
 import type { PaymentMails } from './payment-tasks.ts';
 import { type Payment, referenceOf } from './payments.ts';
 
@@ -18,8 +20,16 @@ const reasons = new Map([
   ['authentication_required', 'the bank wants the payment to be confirmed'],
 ]);
 
-/** @param zone where a day begins. @param now which day it is, in milliseconds since the Unix epoch */
-export function paymentMails(mail: MailPeople, zone: string, now: () => number): PaymentMails {
+export interface PaymentMailOptions {
+  /** Where a day begins. */
+  readonly zone: string;
+  /** Which day it is, in milliseconds since the Unix epoch. */
+  readonly now: () => number;
+  /** Where the buyer opens an invoice. Default: the mails have no link. */
+  readonly invoiceLinks?: Pick<SignedLinks, 'urlFor'> | undefined;
+}
+
+export function paymentMails(mail: MailPeople, { zone, now, invoiceLinks }: PaymentMailOptions): PaymentMails {
   const today = (): string => dayForPeople(zone, new Date(now()));
   const amountOf = ({ amount_minor, currency }: Payment): Money => money(amount_minor, currency);
   return {
@@ -83,6 +93,7 @@ export function paymentMails(mail: MailPeople, zone: string, now: () => number):
       }),
     issued: (transaction, { id, document, reason }, order) => {
       const number = invoiceNumber(document);
+      const url = invoiceLinks?.urlFor(String(id));
       const shared = { order_id: order.id, amount: formatMoney(money(Math.abs(document.totals.grossMinor), document.currency)) };
       return mail(transaction, {
         id: `invoice:${id}`,
@@ -90,29 +101,28 @@ export function paymentMails(mail: MailPeople, zone: string, now: () => number):
         ...(document.kind === 'invoice'
           ? {
               template: 'invoice_issued' as const,
-              context: { ...shared, invoice_number: number, payment_reference: document.paymentReference },
+              context: { ...shared, invoice_number: number, payment_reference: document.paymentReference, invoice_url: url },
             }
           : {
               template: 'credit_note_issued' as const,
-              context: { ...shared, credit_note_number: number, invoice_number: document.corrects, reason },
+              context: { ...shared, credit_note_number: number, invoice_number: document.corrects, reason, credit_note_url: url },
             }),
       });
     },
-    due: async (transaction, order, payment) => {
-      const { amount_minor, currency, user_id, action_url } = await transaction
-        .selectFrom('payments')
-        .selectAll()
-        .where('id', '=', payment)
-        .executeTakeFirstOrThrow();
+    due: async (transaction, order, id) => {
+      const payment =
+        id === undefined
+          ? undefined
+          : await transaction.selectFrom('payments').select('action_url').where('id', '=', id).executeTakeFirstOrThrow();
       await mail(transaction, {
-        id: `payment-reminder:${payment}`,
-        user: user_id,
+        id: id === undefined ? `payment-reminder:order:${order.id}` : `payment-reminder:${id}`,
+        user: order.buyer_id,
         template: 'payment_reminder',
         context: {
           order_id: order.id,
-          amount: formatMoney(money(amount_minor, currency)),
+          amount: formatMoney(amountDue(order) ?? money(0, order.currency)),
           due_on: order.deadline === null ? today() : dayForPeople(zone, order.deadline),
-          payment_url: action_url ?? undefined,
+          payment_url: payment?.action_url ?? undefined,
         },
       });
     },

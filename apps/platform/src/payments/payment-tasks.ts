@@ -42,7 +42,7 @@ export interface PaymentMails {
   readonly paidOut: Tell<Payout>;
   readonly issued: Tell<IssuedInvoice>;
   /** The buyer has to see to it. */
-  readonly due: (transaction: PlatformTransaction, order: Order, payment: number) => Promise<unknown>;
+  readonly due: (transaction: PlatformTransaction, order: Order, payment: number | undefined) => Promise<unknown>;
 }
 
 export interface PaymentDeps {

@@ -6,8 +6,8 @@
 import { type Selectable, sql } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { PaymentStatus, PaymentsTable } from '../database/money-tables.ts';
-import { book, captured, chargedBack } from '../ledger/ledger.ts';
-import { type Money, money, subtract } from '../money/money.ts';
+import { book, captured, chargedBack, inEscrow } from '../ledger/ledger.ts';
+import { type Money, money } from '../money/money.ts';
 import { amountDue } from '../orders/award.ts';
 import { eventsOf } from '../orders/order-states.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from '../orders/orders.ts';
@@ -206,7 +206,7 @@ export class Payments {
       .returningAll()
       .executeTakeFirstOrThrow();
     if (before.status === 'unknown') await endAttempt(transaction, payment, neverArrived ? 'never_arrived' : status, now);
-    await this.#tell(transaction, before, payment, order, declined);
+    await this.#tell(transaction, before, payment, order, { declined, givenBack: intent.refundedMinor });
     return payment;
   }
 
@@ -245,7 +245,13 @@ export class Payments {
   }
 
   /** What follows, once for each change. */
-  async #tell(transaction: PlatformTransaction, before: Payment, payment: Payment, order: Order, declined: boolean): Promise<void> {
+  async #tell(
+    transaction: PlatformTransaction,
+    before: Payment,
+    payment: Payment,
+    order: Order,
+    { declined, givenBack }: { readonly declined: boolean; readonly givenBack: number },
+  ): Promise<void> {
     const listeners = this.#listeners();
     const paid = ({ status }: Payment) => status === 'authorised' || status === 'captured';
     const now = paid(payment) && !paid(before) ? await this.#goOn(transaction, payment, order) : order;
@@ -259,8 +265,13 @@ export class Payments {
     }
     if (declined) await listeners.declined(transaction, payment, order);
     if (payment.disputed && !before.disputed) {
-      const left = subtract(money(payment.captured_minor, payment.currency), money(payment.refunded_minor, payment.currency));
-      await book(transaction, chargedBack(order.id, payment.id, left));
+      // A refund may have been made that we have not heard of yet.
+      const refunded = Math.max(payment.refunded_minor, givenBack);
+      const left = money(payment.captured_minor - refunded, payment.currency);
+      // What such refunds will take from the escrow is not there for the bank.
+      const held = await inEscrow(transaction, order.id, payment.currency);
+      const free = money(held.minor - (refunded - payment.refunded_minor), payment.currency);
+      await book(transaction, chargedBack(order.id, payment.id, left, free));
       if (eventsOf(now.state).includes('dispute')) {
         await this.#orders.applyTo(transaction, now, { event: 'dispute', actor: 'system', data: { payment: payment.id } });
       }

@@ -5,15 +5,15 @@
 import { type Selectable, sql } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { RefundsTable } from '../database/money-tables.ts';
-import { book, refunded } from '../ledger/ledger.ts';
+import { book, inEscrow, refunded } from '../ledger/ledger.ts';
 import { type Money, money, subtract } from '../money/money.ts';
 import type { Order, PlatformTransaction } from '../orders/orders.ts';
-import type { PaymentGateway } from './gateway.ts';
-import { lockPayment, lockPaymentAndOrder, type Payment } from './payments.ts';
+import { GatewayError, type Refund as GatewayRefund, type PaymentGateway } from './gateway.ts';
+import { lockPaymentAndOrder } from './payments.ts';
 
 export type StoredRefund = Selectable<RefundsTable>;
 
-/** More than was captured and has not gone back yet. */
+/** More than was captured and is held yet. */
 export class RefundError extends Error {
   override readonly name = 'RefundError';
   readonly code = 'REFUND_TOO_LARGE';
@@ -39,13 +39,12 @@ export async function requestRefund(
   transaction: PlatformTransaction,
   { payment: id, amount, reference, reason }: RefundRequest,
 ): Promise<{ readonly refund: StoredRefund; readonly fresh: boolean }> {
-  const payment = await lockPayment(transaction, id);
+  const { order } = await lockPaymentAndOrder(transaction, id);
   const there = await transaction.selectFrom('refunds').selectAll().where('reference', '=', reference).executeTakeFirst();
   if (there !== undefined) return { refund: there, fresh: false };
-  const left = await refundable(transaction, payment);
-  // Also for a different currency.
-  if (subtract(left, amount).minor < 0 || amount.minor <= 0) {
-    throw new RefundError('at most what was captured and has not gone back can be refunded');
+  // What was captured, and has neither gone back, nor been taken back, nor been paid out. Also for a different currency.
+  if (subtract(await freeInEscrow(transaction, order), amount).minor < 0 || amount.minor <= 0) {
+    throw new RefundError('at most what was captured, and has neither gone back nor been paid out, can be refunded');
   }
   const refund = await transaction
     .insertInto('refunds')
@@ -55,15 +54,16 @@ export async function requestRefund(
   return { refund, fresh: true };
 }
 
-/** What is left of a payment, also of refunds that are under way. */
-export async function refundable(transaction: PlatformTransaction, payment: Payment): Promise<Money> {
+/** Of an order's escrow: what no refund that is under way will take. Its order must be locked. */
+export async function freeInEscrow(transaction: PlatformTransaction, { id, currency }: Pick<Order, 'id' | 'currency'>): Promise<Money> {
   const { sum } = await transaction
     .selectFrom('refunds')
-    .select(sql<number>`coalesce(sum(amount_minor), 0)::bigint`.as('sum'))
-    .where('payment_id', '=', payment.id)
-    .where('status', '<>', 'failed')
+    .innerJoin('payments', 'payments.id', 'refunds.payment_id')
+    .select(sql<number>`coalesce(sum(refunds.amount_minor), 0)::bigint`.as('sum'))
+    .where('payments.order_id', '=', id)
+    .where('refunds.status', '=', 'requested')
     .executeTakeFirstOrThrow();
-  return money(payment.disputed ? 0 : payment.captured_minor - sum, payment.currency);
+  return subtract(await inEscrow(transaction, id, currency), money(sum, currency));
 }
 
 /**
@@ -83,15 +83,31 @@ export async function makeRefund(
   if (refund.status !== 'requested') return refund;
   const payment = await database.selectFrom('payments').selectAll().where('id', '=', refund.payment_id).executeTakeFirstOrThrow();
   if (payment.intent === null) throw new Error(`payment ${payment.id} has no intent`);
-  const made = await gateway.refund(payment.intent, money(refund.amount_minor, refund.currency), `refund-${refund.id}`, signal);
+  const made = await askRefund(gateway, payment.intent, refund, signal);
+  if (made === undefined) return settleRefund(database, refund, undefined, 'failed', tell);
   if (made.status === 'pending') return refund;
   return settleRefund(database, refund, made.id, made.status, tell);
+}
+
+/** @returns undefined when it cannot be made any more, such as after the buyer's bank has taken the money back */
+async function askRefund(
+  gateway: PaymentGateway,
+  intent: string,
+  { id, amount_minor, currency }: StoredRefund,
+  signal: AbortSignal,
+): Promise<GatewayRefund | undefined> {
+  try {
+    return await gateway.refund(intent, money(amount_minor, currency), `refund-${id}`, signal);
+  } catch (error) {
+    if (error instanceof GatewayError && error.code === 'GATEWAY_STATE') return undefined;
+    throw error;
+  }
 }
 
 async function settleRefund(
   database: PlatformDatabase,
   { id, payment_id: payment }: StoredRefund,
-  gatewayId: string,
+  gatewayId: string | undefined,
   status: 'succeeded' | 'failed',
   tell: TellRefund,
 ): Promise<StoredRefund> {
@@ -110,7 +126,7 @@ async function settleRefund(
     }
     return transaction
       .updateTable('refunds')
-      .set({ status, gateway_id: gatewayId, settled_at: new Date() })
+      .set({ status, ...(gatewayId === undefined ? {} : { gateway_id: gatewayId }), settled_at: new Date() })
       .where('id', '=', id)
       .returningAll()
       .executeTakeFirstOrThrow();

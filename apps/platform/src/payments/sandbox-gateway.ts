@@ -61,7 +61,7 @@ export interface SandboxGateway {
     readonly protocol: 'http';
   };
   /** To look into; it is changed by calls only. */
-  readonly ledger: Pick<SandboxLedger, 'charges' | 'doubleCharges' | 'totals'>;
+  readonly ledger: Pick<SandboxLedger, 'charges' | 'disputed' | 'doubleCharges' | 'totals'>;
   /** How many calls have come in, those included that had no answer. */
   calls(): number;
   /** The buyer approves a payment that requires it, or the bank one that is processing. @throws StripeFault for any other */

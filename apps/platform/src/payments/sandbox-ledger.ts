@@ -171,6 +171,16 @@ export class SandboxLedger {
     return totals;
   }
 
+  /** By currency, in our minor units: what banks have taken back. */
+  disputed(): ReadonlyMap<string, number> {
+    const sums = new Map<string, number>();
+    for (const { amount, currency: theirs } of this.disputes.values()) {
+      const { minor, currency } = fromStripeAmount(amount, theirs);
+      sums.set(currency, (sums.get(currency) ?? 0) + minor);
+    }
+    return sums;
+  }
+
   /** Forgets answers that were kept before then. The oldest stand first. */
   forgetAnswers(before: number): void {
     for (const [id, { at }] of this.answers) {

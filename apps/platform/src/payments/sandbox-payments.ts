@@ -148,9 +148,11 @@ export function settleRefund(rules: PaymentRules, refund: SandboxRefund, status:
 
 export function disputeIntent(rules: PaymentRules, intent: SandboxIntent): Step & { readonly dispute: string } {
   const charge = rules.ledger.charge(intent.charge);
-  if (intent.status !== 'succeeded' || charge === undefined) throw unexpectedState(intent);
+  if (intent.status !== 'succeeded' || charge === undefined || charge.disputed) throw unexpectedState(intent);
   const id = newId('dp');
-  const row = { id, intent: intent.id, charge: charge.id, amount: charge.captured, currency: charge.currency, created: rules.now() };
+  // What was given back already cannot be taken back.
+  const amount = charge.captured - charge.refunded;
+  const row = { id, intent: intent.id, charge: charge.id, amount, currency: charge.currency, created: rules.now() };
   return {
     dispute: id,
     changes: [{ table: 'dispute', row }, chargeRow({ ...charge, disputed: true })],

@@ -1,0 +1,164 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startPostgres, type TestPostgres } from '../../test/database.ts';
+import { newManufacturer, newOrder, newUser } from '../../test/marketplace.ts';
+import { patience } from '../../test/patience.ts';
+import { startTestPlatform, type TestPlatform } from '../../test/platform.ts';
+
+const day = 86_400_000;
+
+let postgres: TestPostgres;
+let platform: TestPlatform;
+const time = { now: 0 };
+beforeAll(async () => {
+  postgres = await startPostgres();
+});
+afterAll(() => postgres.stop());
+beforeEach(async () => {
+  time.now = Date.now();
+  platform = await startTestPlatform(postgres, { deps: { now: () => time.now } });
+  await platform.startWorker();
+});
+afterEach(() => platform.stop());
+
+const remind = async () => (await platform.tasks.sendOrderReminders.delay({})).result({ timeout: '30s' });
+const mailsTo = (address: string) =>
+  platform.smtp.mails.filter(({ to }) => to.includes(address)).map(({ parsed }) => `${parsed.subject}\n${parsed.text}`);
+
+/** An order that is made, or about to be. */
+async function ordered(
+  values: { readonly state?: 'awarded' | 'in_production'; readonly due?: string; readonly card?: string | null } = {},
+) {
+  const { database } = platform;
+  const buyer = await newUser(database, 'buyer', 'ann@customer.example');
+  const maker = await newManufacturer(database, { user_id: await newUser(database, 'manufacturer', 'turner@plant.example') });
+  const order = await newOrder(database, {
+    buyer_id: buyer,
+    manufacturer_id: maker.id,
+    price_minor: 10_000,
+    payment_method: values.card ?? null,
+    ...(values.due === undefined ? {} : { due_on: values.due }),
+  });
+  await database
+    .updateTable('orders')
+    .set({ state: values.state ?? 'awarded', tax_rule: 'domestic', tax_rate: 2_000, tax_minor: 2_000, state_since: new Date(time.now) })
+    .where('id', '=', order)
+    .execute();
+  return { buyer, maker, order };
+}
+
+const none = { quotes: 0, payments: 0, late: 0 };
+
+describe('reminders', { timeout: 60_000 }, () => {
+  it('of an order that nobody has begun to pay go once, after a day, and say what is due', async () => {
+    await ordered();
+    expect(await remind()).toEqual(none);
+    time.now += day;
+    expect(await remind()).toEqual({ ...none, payments: 1 });
+    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(1);
+    expect(mailsTo('ann@customer.example')[0]).toContain('120.00 EUR');
+    time.now += 10 * day;
+    expect(await remind()).toEqual(none);
+  });
+
+  it('of a payment that the buyer has to confirm lead to where he does', async () => {
+    const { database } = platform;
+    const { buyer, order } = await ordered();
+    const { id } = await database
+      .insertInto('payments')
+      .values({
+        order_id: order,
+        user_id: buyer,
+        amount_minor: 12_000,
+        currency: 'EUR',
+        authorise_only: true,
+        payment_method: 'pm_card_visa',
+      })
+      .returning('id')
+      .executeTakeFirstOrThrow();
+    await database
+      .updateTable('payments')
+      .set({ status: 'requires_action', action_url: 'https://pay.example.com/1', updated_at: new Date(time.now) })
+      .where('id', '=', id)
+      .execute();
+    expect(await remind()).toEqual(none);
+    time.now += day;
+    expect(await remind()).toEqual({ ...none, payments: 1 });
+    await expect
+      .poll(() => mailsTo('ann@customer.example').some((text) => text.includes('https://pay.example.com/1')), patience)
+      .toBe(true);
+    expect(await remind()).toEqual(none);
+  });
+
+  it('of a quote go before its time is over, and none when it is', async () => {
+    const { database } = platform;
+    const maker = await newManufacturer(database, { user_id: await newUser(database, 'manufacturer', 'turner@plant.example') });
+    const order = await newOrder(database, { mode: 'rfq' });
+    const quote = (days: number, manufacturer: number) =>
+      database
+        .insertInto('quotes')
+        .values({ order_id: order, manufacturer_id: manufacturer, currency: 'EUR', expires_at: new Date(time.now + days * day) })
+        .execute();
+    await quote(4, maker.id);
+    await quote(-1, (await newManufacturer(database)).id);
+    expect(await remind()).toEqual(none);
+    time.now += 2 * day;
+    expect(await remind()).toEqual({ ...none, quotes: 1 });
+    expect(await remind()).toEqual(none);
+    await expect.poll(() => mailsTo('turner@plant.example').length, patience).toBe(1);
+    expect(platform.smtp.mails).toHaveLength(1);
+  });
+
+  it('of an order that is late go to both sides, also when two runs look at once', async () => {
+    await ordered({ state: 'in_production', due: new Date(time.now - 2 * day).toISOString().slice(0, 10) });
+    const rounds = await Promise.all([remind(), remind(), remind()]);
+    expect(rounds.reduce((sum, { late }) => sum + late, 0)).toBe(1);
+    await expect.poll(() => [mailsTo('ann@customer.example').length, mailsTo('turner@plant.example').length], patience).toEqual([1, 1]);
+    expect(await remind()).toEqual(none);
+  });
+});
+
+describe('steps that are taken for whoever has let his time pass', { timeout: 60_000 }, () => {
+  it.each([
+    ['shipped', 'delivered'],
+    ['delivered', 'closed'],
+  ] as const)('what is %s counts as %s', async (state, then) => {
+    const { order } = await ordered();
+    const { database, tasks } = platform;
+    await database
+      .updateTable('orders')
+      .set({ state, deadline: new Date(time.now + day) })
+      .where('id', '=', order)
+      .execute();
+    const round = async () => (await tasks.processPendingOrders.delay({})).result({ timeout: '30s' });
+    expect(await round()).toMatchObject({ overdue: 0 });
+    time.now += day;
+    expect(await round()).toMatchObject({ overdue: 1 });
+    expect((await database.selectFrom('orders').select('state').where('id', '=', order).executeTakeFirstOrThrow()).state).toBe(then);
+    expect(await round()).toMatchObject({ overdue: 0 });
+  });
+
+  it('an order whose offer has come to nothing is matched again, and one that is offered yet is not', async () => {
+    const { database, tasks } = platform;
+    const maker = await newManufacturer(database);
+    const [alone, offered] = [await newOrder(database), await newOrder(database)];
+    await database
+      .updateTable('orders')
+      .set({ state: 'sourcing', deadline: new Date(time.now - 1) })
+      .execute();
+    await database
+      .insertInto('offers')
+      .values({
+        order_id: offered,
+        manufacturer_id: maker.id,
+        price_minor: 1_000,
+        currency: 'EUR',
+        process: 'turning',
+        uses: '[]',
+        expires_at: new Date(time.now + day),
+      })
+      .execute();
+    expect(await (await tasks.processPendingOrders.delay({})).result({ timeout: '30s' })).toMatchObject({ overdue: 1 });
+    const events = await database.selectFrom('order_events').select(['order_id', 'event']).where('event', '=', 'match_again').execute();
+    expect(events).toEqual([{ order_id: alone, event: 'match_again' }]);
+  });
+});
