@@ -2,14 +2,14 @@
  * The payment tasks with their options: queues, limits, retries. What they do is in charge.ts, after-award.ts, refunds.ts,
  * retry-failed.ts and reconcile.ts; what follows from what the provider says is in payments.ts.
  */
-import { type App, type Duration, PermanentError, retryLater, type TaskContext } from 'taktline';
+import { type App, type Duration, discard, PermanentError, retryLater, type TaskContext } from 'taktline';
 import type { PlatformDatabase } from '../database/database.ts';
 import { orNever, retryPolicy } from '../failures.ts';
 import { InvoiceDocumentError, invoiceNumber } from '../invoices/invoice-document.ts';
 import { InvoicePdfError } from '../invoices/invoice-pdf.ts';
 import { type IssuedInvoice, issueInvoices } from '../invoices/invoices.ts';
 import { money } from '../money/money.ts';
-import { eventsOf } from '../orders/order-states.ts';
+import { eventsOf, isOver } from '../orders/order-states.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from '../orders/orders.ts';
 import { isFirstTime } from '../orders/reminders.ts';
 import { capture, type Payout, payOut, release, settleCancelled } from './after-award.ts';
@@ -70,6 +70,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
       captured: mails.receipt,
       actionRequired: mails.actionRequired,
       disputed: mails.disputed,
+      unwanted: (transaction, _, { id }) => releaseTask.enqueue({ order_id: id }, { transaction }),
       declined: (transaction, { id }) => handleFailed.enqueue({ payment_id: id }, { transaction }),
     }),
     now,
@@ -85,9 +86,8 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
     input: processPaymentInput,
     effectKey: ({ order_id }) => String(order_id),
     run: async (input, ctx: TaskContext) => {
-      const { id } = await orNever(
-        PaymentError,
-        inTransaction((transaction) =>
+      try {
+        const { id } = await inTransaction((transaction) =>
           payments.begin(transaction, {
             order: input.order_id,
             user: input.user_id,
@@ -95,9 +95,14 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
             paymentMethod: input.payment_method_id,
             authoriseOnly: input.authorise_only,
           }),
-        ),
-      );
-      return orNever(PaymentError, charge({ payments, gateway, now }, id, ctx));
+        );
+        return await orNever(PaymentError, charge({ payments, gateway, now }, id, ctx));
+      } catch (error) {
+        if (!(error instanceof PaymentError)) throw error;
+        // Cancelled before its turn came: nobody has to see to that.
+        if (error.code === 'ORDER_OVER') return discard(error.message);
+        throw new PermanentError(error.message, { cause: error });
+      }
     },
   });
 
@@ -116,6 +121,9 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
     input: paymentOrderInput,
     effectKey: ({ order_id }) => String(order_id),
     run: async ({ order_id }, ctx) => {
+      const { state } = await database.selectFrom('orders').select('state').where('id', '=', order_id).executeTakeFirstOrThrow();
+      // What a cancelled order owes is taken by payment.release.
+      if (state === 'cancelled') return discard('the order is cancelled');
       const payment = await requirePayment(order_id);
       const { id, status } = await capture(payments, gateway, payment, money(payment.amount_minor, payment.currency), ctx.signal);
       return { payment_id: id, status };
@@ -200,7 +208,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
       inTransaction(async (transaction) => {
         const { order, payment } = await lockPaymentAndOrder(transaction, payment_id);
         // It may have come to something else meanwhile.
-        if (payment.status !== 'failed') return { told: false, held: false };
+        if (payment.status !== 'failed' || isOver(order.state)) return { told: false, held: false };
         const told = await isFirstTime(transaction, {
           kind: 'payment_failed',
           subject: `payment:${payment_id}`,

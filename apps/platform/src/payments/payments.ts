@@ -9,7 +9,7 @@ import type { PaymentStatus, PaymentsTable } from '../database/money-tables.ts';
 import { book, captured, chargedBack, inEscrow } from '../ledger/ledger.ts';
 import { type Money, money } from '../money/money.ts';
 import { amountDue } from '../orders/award.ts';
-import { eventsOf } from '../orders/order-states.ts';
+import { eventsOf, isOver } from '../orders/order-states.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from '../orders/orders.ts';
 import type { Intent, IntentStatus } from './gateway.ts';
 import { nextRetry } from './retry-days.ts';
@@ -28,6 +28,8 @@ export interface NewPayment {
 export interface PaymentListeners {
   readonly captured: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
   readonly actionRequired: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
+  /** Paid, or reserved, for an order that was cancelled meanwhile. */
+  readonly unwanted: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
   /** Declined; `retry_at` says when it is tried again, if it is. */
   readonly declined: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
   readonly disputed: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
@@ -35,11 +37,11 @@ export interface PaymentListeners {
 
 /**
  * `MISMATCH`: the provider's intent is not that of this payment, or of another amount. `CONFLICT`: the order has another payment.
- * `NOT_PAYABLE`: nothing is to be paid for this order, or not this. `NOT_FOUND`: no such payment.
+ * `NOT_PAYABLE`: nothing is to be paid for this order, or not this. `ORDER_OVER`: not any more. `NOT_FOUND`: no such payment.
  */
 export class PaymentError extends Error {
   override readonly name = 'PaymentError';
-  readonly code: 'MISMATCH' | 'CONFLICT' | 'NOT_PAYABLE' | 'NOT_FOUND';
+  readonly code: 'MISMATCH' | 'CONFLICT' | 'NOT_PAYABLE' | 'ORDER_OVER' | 'NOT_FOUND';
 
   constructor(code: PaymentError['code'], message: string) {
     super(message);
@@ -70,11 +72,12 @@ export class Payments {
     const order = await lockOrder(transaction, id);
     if (order.buyer_id !== user) throw new PaymentError('NOT_PAYABLE', 'this is the order of another user');
     const there = await ofOrder(transaction, id).forUpdate().executeTakeFirst();
+    if (there === undefined && isOver(order.state)) throw new PaymentError('ORDER_OVER', `order ${id} is ${order.state}`);
     if (there !== undefined) {
       if (there.amount_minor !== amount.minor || there.currency !== amount.currency) {
         throw new PaymentError('CONFLICT', `order ${id} has a payment of another amount already`);
       }
-      if (there.payment_method === paymentMethod || there.status !== 'failed') return there;
+      if (there.payment_method === paymentMethod || there.status !== 'failed' || isOver(order.state)) return there;
       return transaction
         .updateTable('payments')
         .set({
@@ -131,13 +134,22 @@ export class Payments {
   }
 
   /**
-   * Notes that the provider is asked to charge now. Until it has said what came of it nobody knows.
+   * Notes that the provider is asked to charge now. Until it has said what came of it nobody knows. The payment of an order that is
+   * over ends instead.
    *
    * @returns undefined when that is not to be done any more
    */
   async beginAttempt(id: number, job: string): Promise<Payment | undefined> {
     return this.#database.transaction().execute(async (transaction) => {
-      const payment = await lockPayment(transaction, id);
+      const { order, payment } = await lockPaymentAndOrder(transaction, id);
+      if (isOver(order.state) && (payment.status === 'created' || payment.status === 'failed')) {
+        await transaction
+          .updateTable('payments')
+          .set({ status: 'cancelled', retry_at: null, version: payment.version + 1, updated_at: new Date(this.#now()) })
+          .where('id', '=', id)
+          .execute();
+        return undefined;
+      }
       if (!isChargeable(payment, this.#now())) return undefined;
       const { last } = await transaction
         .selectFrom('payment_attempts')
@@ -254,7 +266,9 @@ export class Payments {
   ): Promise<void> {
     const listeners = this.#listeners();
     const paid = ({ status }: Payment) => status === 'authorised' || status === 'captured';
-    const now = paid(payment) && !paid(before) ? await this.#goOn(transaction, payment, order) : order;
+    const isNew = paid(payment) && !paid(before);
+    if (isNew && isOver(order.state)) await listeners.unwanted(transaction, payment, order);
+    const now = isNew ? await this.#goOn(transaction, payment, order) : order;
     if (payment.captured_minor > before.captured_minor) {
       if (payment.captured_minor === payment.amount_minor) await notePaid(transaction, order.id, payment.updated_at);
       await book(transaction, captured(order.id, payment.id, money(payment.captured_minor, payment.currency)));
