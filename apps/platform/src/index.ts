@@ -6,6 +6,7 @@ export type { EmailDeps, EmailTasks } from './email/email-tasks.ts';
 export { createMailer, type Mailer } from './email/mailer.ts';
 export { loadTemplates, type Templates } from './email/templates.ts';
 export { createUnsubscribeLinks, type UnsubscribeLinks } from './email/unsubscribe.ts';
+export { createInvoiceLinks } from './invoices/invoice-links.ts';
 export { queueNames, queues } from './queues.ts';
 export { readSettings, type Settings, SettingsError } from './settings.ts';
 export { type RunningPlatform, type StartOptions, startPlatform } from './start.ts';

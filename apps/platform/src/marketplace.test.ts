@@ -3,9 +3,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../test/database.ts';
 import { newManufacturer, newOrder, newUser } from '../test/marketplace.ts';
 import { patience } from '../test/patience.ts';
-import { startTestPlatform, type TestPlatform, type TestPlatformOptions } from '../test/platform.ts';
+import { invoiceLinks, startTestPlatform, type TestPlatform, type TestPlatformOptions } from '../test/platform.ts';
 import { addDays, dayIn } from './calendar/business-days.ts';
 import { nextWeek, weekOf } from './calendar/iso-week.ts';
+import { invoiceFile } from './invoices/stored-invoices.ts';
 import { balanceOf, inEscrow, trialBalance } from './ledger/ledger.ts';
 import { money, parseAmount } from './money/money.ts';
 import type { OrderActor, OrderEvent, OrderState } from './orders/order-states.ts';
@@ -96,8 +97,12 @@ describe('an order', { timeout: 60_000 }, () => {
     await happens('accept_parts', 'buyer', buyer);
     await expect.poll(bank, patience).toBe(-(due - price * 0.1));
     await agrees();
-    // Eight changes, the receipt and the invoice.
+    // Eight changes, the receipt and the invoice, with the link to its PDF.
     await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(10);
+    const invoice = platform.smtp.mails.find(({ parsed }) => /^Invoice/i.test(parsed.subject ?? ''));
+    const url = new URL(/https:\S+\/invoices\S+/.exec(invoice?.parsed.text ?? '')?.[0] ?? 'https://none.example');
+    const id = invoiceLinks.subjectOf(url.searchParams.get('invoice') ?? '', url.searchParams.get('signature') ?? '') ?? '';
+    expect((await invoiceFile(database, id))?.number).toBe(`M${maker.id}-${today.slice(0, 4)}-000001`);
     // The offer, the award, six changes, the payout.
     await expect.poll(() => mailsTo('turner@plant.example').length, patience).toBe(9);
     const rounds = await database.selectFrom('order_matches').selectAll().where('order_id', '=', order).execute();
@@ -389,6 +394,44 @@ describe('a payment', { timeout: 60_000 }, () => {
     time.now += 3_600_000;
     expect(await (await tasks.retryFailedPayments.delay({})).result({ timeout: '30s' })).toEqual({ due: 0, forgotten: 1 });
     await expect.poll(async () => (await payment())?.status, patience).toBe('authorised');
+    await agrees();
+  });
+});
+
+describe('an order that is cancelled while it is paid for', { timeout: 60_000 }, () => {
+  it('lets go what is reserved for it only afterwards', async () => {
+    const { awarded, happens, paid, tasks, payment, read, database } = await scene({ card: 'pm_card_authenticationRequired' });
+    await awarded();
+    await paid('requires_action');
+    const { id = 0, intent } = (await payment()) ?? {};
+    // As when the buyer confirms in the moment in which he cancels: the job that lets go has run before.
+    await database.updateTable('orders').set({ state: 'cancelled' }).execute();
+    platform.sandbox.approve(intent ?? '');
+    await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+    await paid('cancelled');
+    expect((await read()).state).toBe('cancelled');
+    expect(atGateway().captured).toBe(0);
+    await expect(happens('authorise_payment', 'system')).rejects.toMatchObject({ code: 'ILLEGAL_EVENT' });
+    await agrees();
+  });
+
+  it('is not charged any more, whatever waits, and leaves no dead letter', async () => {
+    const { awarded, state, happens, paid, tasks, payment, order, buyer } = await scene({ card: 'pm_card_insufficient_funds' });
+    await awarded();
+    await paid('failed');
+    const { id = 0 } = (await payment()) ?? {};
+    await happens('cancel', 'staff');
+    await paid('cancelled');
+    const calls = platform.sandbox.calls();
+    const input = { amount: due / 100, currency: 'EUR', payment_method_id: 'pm_card_visa', order_id: order, user_id: buyer };
+    await expect((await tasks.processPayment.delay(input)).result({ timeout: '30s' })).rejects.toMatchObject({ code: 'JOB_CANCELLED' });
+    await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+    await expect((await tasks.capturePayment.delay({ order_id: order })).result({ timeout: '30s' })).rejects.toMatchObject({
+      code: 'JOB_CANCELLED',
+    });
+    expect(platform.sandbox.calls()).toBeLessThanOrEqual(calls + 1);
+    expect((await platform.app.inspector.queues()).reduce((sum, { dead }) => sum + dead, 0)).toBe(0);
+    await state('cancelled');
     await agrees();
   });
 });

@@ -13,13 +13,16 @@ import { createMailer } from './email/mailer.ts';
 import { loadTemplates } from './email/templates.ts';
 import { createUnsubscribeLinks } from './email/unsubscribe.ts';
 import { keptUnsubscribeSecret } from './email/unsubscribe-secret.ts';
+import { createInvoiceLinks } from './invoices/invoice-links.ts';
 import { startMailboxServer } from './mailbox/mailbox-server.ts';
 import { MailboxStore } from './mailbox/mailbox-store.ts';
 import { openGateway } from './payments/open-gateway.ts';
 import type { Settings, SmtpSettings } from './settings.ts';
+import type { SignedLinks } from './signed-links.ts';
 
 export interface Resources {
   readonly deps: PlatformDeps;
+  readonly invoiceLinks: SignedLinks;
   readonly database: PlatformDatabase;
   /** With its password; an embedded server that was started again may have another one. */
   readonly databaseUrl: () => string;
@@ -65,20 +68,20 @@ export async function openResources(settings: Settings, logger: Logger, publicUr
     const { smtp, mailbox } = await openMail(settings, closers);
     const mailer = createMailer(smtp);
     closers.add(() => mailer.close());
-    const unsubscribe = createUnsubscribeLinks({
-      secret: settings.unsubscribeSecret ?? (await keptUnsubscribeSecret(resolve(settings.folder))),
-      publicUrl,
-    });
+    const signing = { secret: settings.unsubscribeSecret ?? (await keptUnsubscribeSecret(resolve(settings.folder))), publicUrl };
+    const invoiceLinks = createInvoiceLinks(signing);
     return {
       deps: {
         database,
         mailer,
         templates: loadTemplates(),
-        unsubscribe,
+        unsubscribe: createUnsubscribeLinks(signing),
+        invoiceLinks,
         mailFrom: settings.mailFrom,
         gateway: payments.gateway,
         timeZone: settings.timeZone,
       },
+      invoiceLinks,
       database,
       databaseUrl,
       mailbox,

@@ -133,7 +133,7 @@ const variables = {
   HOST: {
     shape: z.string().refine(isLoopback),
     expected:
-      'a loopback address (127.0.0.1, ::1 or localhost): this server has no login yet, so it listens nowhere else. Put a proxy with a login before it',
+      'a loopback address (127.0.0.1, ::1 or localhost): its pages have no login, so it listens nowhere else. A proxy before it reaches the API, invoices, webhooks and unsubscribing',
     show: true,
   },
   PORT: { shape: wholeNumber(0, 65_535), expected: 'a whole number from 0 (any free port) to 65535', show: true },

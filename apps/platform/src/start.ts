@@ -10,6 +10,7 @@ import { fastClock, lastMoment } from './demo/fast-clock.ts';
 import { summarise } from './demo/story-summary.ts';
 import { listen } from './http/listener.ts';
 import { routes } from './http/routes.ts';
+import { invoiceFile } from './invoices/stored-invoices.ts';
 import { createLogger } from './logging.ts';
 import { queueNames, queues } from './queues.ts';
 import { Closers, openResources } from './resources.ts';
@@ -66,6 +67,8 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
         tasks: app.taskNames,
         templates: resources.deps.templates,
         unsubscribe: resources.deps.unsubscribe,
+        invoiceLinks: resources.invoiceLinks,
+        invoiceFile: (id) => invoiceFile(resources.database, id),
         records: tasks.records,
         suppressions: tasks.suppressions,
         mailbox: resources.mailbox,
@@ -74,6 +77,7 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
         logger,
         gateway: resources.deps.gateway,
         paymentChanged: (intent) => tasks.paymentChanged(intent),
+        market: { database: resources.database, tasks, timeZone: settings.timeZone, now },
         enqueue: async (input, urgent) => (await tasks.enqueueRecord(input, { urgent })).id,
       }),
     );

@@ -5,6 +5,7 @@ import { createPlatform } from '../src/app.ts';
 import { createMailer } from '../src/email/mailer.ts';
 import { loadTemplates } from '../src/email/templates.ts';
 import { createUnsubscribeLinks } from '../src/email/unsubscribe.ts';
+import { createInvoiceLinks } from '../src/invoices/invoice-links.ts';
 import { type SandboxOptions, startSandboxGateway } from '../src/payments/sandbox-gateway.ts';
 import { createStripeGateway } from '../src/payments/stripe-gateway.ts';
 import type { SmtpSettings } from '../src/settings.ts';
@@ -20,7 +21,9 @@ export interface TestPlatformOptions {
   readonly brokerUrl?: string;
 }
 
-export const links = createUnsubscribeLinks({ secret: 's'.repeat(32), publicUrl: () => 'https://mail.example.com' });
+const signing = { secret: 's'.repeat(32), publicUrl: () => 'https://mail.example.com' };
+export const links = createUnsubscribeLinks(signing);
+export const invoiceLinks = createInvoiceLinks(signing);
 
 /** Retries come after 20 ms, 40 ms, ... instead of minutes. */
 export async function startTestPlatform(postgres: TestPostgres, options: TestPlatformOptions = {}) {
@@ -39,6 +42,7 @@ export async function startTestPlatform(postgres: TestPostgres, options: TestPla
       mailer,
       templates: loadTemplates(),
       unsubscribe: links,
+      invoiceLinks,
       mailFrom: { name: 'Taktline', address: 'taktline@taktline.example' },
       gateway,
       timeZone: 'UTC',
@@ -52,6 +56,8 @@ export async function startTestPlatform(postgres: TestPostgres, options: TestPla
     return worker;
   };
   return {
+    /** The database's. */
+    url,
     app,
     tasks,
     database,

@@ -3,8 +3,9 @@
  * 256 random bits: there is nothing to guess that a slower hash would protect.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import type { Selectable } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
-import type { UserRole } from '../database/marketplace-tables.ts';
+import type { ApiKeysTable, UserRole } from '../database/marketplace-tables.ts';
 
 export interface Caller {
   readonly user: number;
@@ -18,6 +19,9 @@ export interface NewKey {
   /** To be kept by whoever asked for it: nobody can read it again. */
   readonly secret: string;
 }
+
+/** A key as it can be shown. */
+export type ApiKey = Omit<Selectable<ApiKeysTable>, 'digest'>;
 
 const prefix = 'tlk_';
 const pattern = /^tlk_[A-Za-z0-9_-]{43}$/;
@@ -43,6 +47,11 @@ export async function revokeApiKey(database: PlatformDatabase, id: number): Prom
     .returning('id')
     .executeTakeFirst();
   return revoked !== undefined;
+}
+
+/** Keys, those that are revoked too. */
+export function selectApiKeys(database: Pick<PlatformDatabase, 'selectFrom'>) {
+  return database.selectFrom('api_keys').select(['id', 'user_id', 'label', 'created_at', 'revoked_at']);
 }
 
 /**

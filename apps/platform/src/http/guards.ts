@@ -1,7 +1,7 @@
 /**
- * What is looked at before any route. There is no login yet, so this server must be reached from its own machine only:
- * by its address on loopback or by a name for it. That keeps out pages that point a name of theirs at 127.0.0.1 (DNS
- * rebinding), and proxies that were put before it: through those, only the links in mails work.
+ * What is looked at before any route. The pages have no login, so they must be reached from this machine only: by its address on
+ * loopback or by a name for it. That keeps out pages that point a name of theirs at 127.0.0.1 (DNS rebinding), and proxies that
+ * were put before it: through those, only what asks for a proof of its own is reached.
  */
 import type { MiddlewareHandler } from 'hono';
 import { secureHeaders } from 'hono/secure-headers';
@@ -11,11 +11,17 @@ import { problem } from './problem.ts';
 /** Where the links in mails lead: it asks for a signature of its own. */
 export const unsubscribePath = '/unsubscribe';
 
+/** Where the links to invoices lead: they are signed. */
+export const invoicePath = '/invoices';
+
 /** Where the payment provider tells what has happened: it signs what it sends. */
 export const paymentWebhookPath = '/webhooks/payments';
 
-/** All that is reached from outside. */
-const publicPaths = new Set([unsubscribePath, paymentWebhookPath, '/style.css']);
+/** Under it is the API: it asks for a key. */
+export const apiPath = '/api/v1';
+
+/** All else that is reached from outside. */
+const publicPaths = new Set([unsubscribePath, invoicePath, paymentWebhookPath, '/style.css']);
 
 /** Headers by which a proxy says that the request comes from elsewhere. */
 const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
@@ -30,7 +36,7 @@ export function localOnly(publicUrl: string | undefined): MiddlewareHandler {
       return problem(c, { status: 403, title: 'This server does not answer for that host name' });
     }
     const proxied = proxyHeaders.some((name) => c.req.header(name) !== undefined);
-    if ((!local || proxied) && !publicPaths.has(c.req.path)) return problem(c, { status: 404, title: 'Not found' });
+    if ((!local || proxied) && !publicPaths.has(c.req.path) && !isApi(c.req.path)) return problem(c, { status: 404, title: 'Not found' });
     return next();
   };
 }
@@ -38,12 +44,13 @@ export function localOnly(publicUrl: string | undefined): MiddlewareHandler {
 /**
  * Refuses what a page of another site sends (CSRF). Reading needs no check: nothing changes by it, and other sites
  * cannot see the answer. `/unsubscribe` is posted to by mail programs and `/webhooks/payments` by the payment provider: these carry
- * their own proof.
+ * their own proof. So does a call of the API with a key: a page of another site could send that header only if we allowed it (CORS).
  */
 export const sameOriginWrites: MiddlewareHandler = async (c, next) => {
   if (['GET', 'HEAD', 'OPTIONS'].includes(c.req.method) || c.req.path === unsubscribePath || c.req.path === paymentWebhookPath) {
     return next();
   }
+  if (isApi(c.req.path) && c.req.header('authorization') !== undefined) return next();
   const origin = c.req.header('origin');
   const site = c.req.header('sec-fetch-site');
   const foreign = origin !== undefined && origin.toLowerCase() !== `http://${c.req.header('host')?.toLowerCase()}`;
@@ -93,6 +100,10 @@ export const safeHeaders: MiddlewareHandler = async (c, next) => {
   c.res.headers.set('cache-control', 'no-store');
   return result;
 };
+
+function isApi(path: string): boolean {
+  return path.startsWith(`${apiPath}/`);
+}
 
 function hostnameOf(host: string | undefined): string | undefined {
   const url = `http://${host ?? ''}`;

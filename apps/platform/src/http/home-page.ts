@@ -1,6 +1,7 @@
 /** The first page: what runs here, where to look, and how to send a mail. */
 import { Hono } from 'hono';
 import type { PlatformQueue } from '../queues.ts';
+import { apiPath } from './guards.ts';
 import { html, join, page } from './page.ts';
 
 export interface HomePageOptions {
@@ -25,6 +26,7 @@ export function homePage({ queues, tasks, mailbox, story }: HomePageOptions): Ho
 <div class="card"><table class="narrow">
 ${story ? html`<tr><th>Sample orders</th><td><a href="/story">/story</a> <span class="quiet">orders are matched, paid for, made, invoiced and delivered while you watch</span></td></tr>` : ''}
 ${mailbox ? html`<tr><th>Mailbox</th><td><a href="/mailbox">/mailbox</a> <span class="quiet">the mails that were sent, kept on this machine</span></td></tr>` : ''}
+<tr><th>API</th><td><a href="${apiPath}/openapi.json">${apiPath}/openapi.json</a> <span class="quiet">the marketplace, with a key (npm run accounts)</span></td></tr>
 <tr><th>Health</th><td><a href="/healthz">/healthz</a> <span class="quiet">this process lives</span></td></tr>
 <tr><th>Readiness</th><td><a href="/readyz">/readyz</a> <span class="quiet">broker and database answer</span></td></tr>
 </table></div>

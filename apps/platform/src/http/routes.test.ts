@@ -3,12 +3,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { silentLogger, TaktlineError } from 'taktline';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../../test/database.ts';
+import { newUser } from '../../test/marketplace.ts';
+import { startTestPlatform, type TestPlatform } from '../../test/platform.ts';
+import { createApiKey } from '../accounts/api-keys.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import { DeliveryRecords } from '../email/delivery-records.ts';
 import type { SendEmailInput } from '../email/email-input.ts';
 import { Suppressions } from '../email/suppressions.ts';
 import { loadTemplates } from '../email/templates.ts';
 import { createUnsubscribeLinks } from '../email/unsubscribe.ts';
+import { createInvoiceLinks } from '../invoices/invoice-links.ts';
 import { MailboxStore } from '../mailbox/mailbox-store.ts';
 import { queues } from '../queues.ts';
 import { isTooDeep } from './json-body.ts';
@@ -17,19 +21,22 @@ import { routes } from './routes.ts';
 
 const publicUrl = 'https://mail.example.com';
 const links = createUnsubscribeLinks({ secret: 's'.repeat(32), publicUrl: () => publicUrl });
+const invoiceLinks = createInvoiceLinks({ secret: 's'.repeat(32), publicUrl: () => publicUrl });
 
 let postgres: TestPostgres;
+let platform: TestPlatform;
 let database: PlatformDatabase;
 let records: DeliveryRecords;
 let suppressions: Suppressions;
 beforeAll(async () => {
   postgres = await startPostgres();
-  ({ database } = await postgres.newDatabase());
+  platform = await startTestPlatform(postgres);
+  ({ database } = platform);
   records = new DeliveryRecords(database);
   suppressions = new Suppressions(database);
 });
 afterAll(async () => {
-  await database.destroy();
+  await platform.stop();
   await postgres.stop();
 });
 
@@ -59,11 +66,14 @@ function serve(store: MailboxStore | undefined) {
       tasks: ['email.send'],
       templates: loadTemplates(),
       unsubscribe: links,
+      invoiceLinks,
+      invoiceFile: async (id) => (id === '12' ? { number: 'M7-2026-000001', pdf: Buffer.from('%PDF-1.7') } : undefined),
       records,
       suppressions,
       mailbox: store,
       story: undefined,
       publicUrl,
+      market: { database, tasks: platform.tasks, timeZone: 'UTC' },
       gateway: { readWebhook: () => undefined },
       paymentChanged: async () => undefined,
       logger: { ...silentLogger, error: (message, fields) => logged.push(message, fields) },
@@ -87,7 +97,8 @@ const post = (body: unknown, headers: Record<string, string> = {}) =>
 /** fetch refuses to send some headers; a socket does not. */
 async function rawRequest(text: string): Promise<{ status: number; text: string }> {
   const socket = connect(listener.port, '127.0.0.1');
-  socket.end(text.replace(/\n/g, '\r\n'));
+  // Not ended here: the server drops a request whose client is gone.
+  socket.write(text.replace(/\n/g, '\r\n'));
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(chunk as Buffer);
   const answer = Buffer.concat(chunks).toString();
@@ -260,8 +271,64 @@ describe('who may ask', () => {
     },
   );
 
+  it('is told on the first page where the API is described', async () => {
+    const [, path = ''] = /<th>API<\/th><td><a href="([^"]+)"/.exec(await (await fetch(listener.url)).text()) ?? [];
+    expect(await (await fetch(listener.url + path)).json()).toMatchObject({ openapi: '3.1.0' });
+  });
+
+  it.each(['host: mail.example.com', 'host: localhost\nx-forwarded-for: 1.2.3.4', 'host: localhost'])(
+    'lets the API be reached, which asks for a key: %j',
+    async (headers) => {
+      expect((await get('/api/v1/openapi.json', headers)).status).toBe(200);
+      expect((await get('/api/v1/orders', headers)).status).toBe(401);
+      const { secret } = await createApiKey(database, await newUser(database), 'shop');
+      expect((await get('/api/v1/orders', `${headers}\nauthorization: Bearer ${secret}`)).status).toBe(200);
+    },
+  );
+
+  it('lets nothing be reached that only looks like the API', async () => {
+    const proxied = 'host: localhost\nx-forwarded-for: 1.2.3.4';
+    for (const path of [
+      '/api/v1',
+      '/api/v2/orders',
+      '/api/emails',
+      '/api/v1x/orders',
+      '/api/v1/../../mailbox',
+      '/api/v1/%2e%2e/%2e%2e/metrics',
+    ]) {
+      expect((await get(path, proxied)).status).toBe(404);
+    }
+    expect((await get('/api/v1/openapi.json', 'host: evil.example')).status).toBe(403);
+  });
+
+  it('takes what a program writes by the API, and what another site sends only with a key', async () => {
+    const { secret } = await createApiKey(database, await newUser(database), 'shop');
+    const write = (...lines: readonly string[]) =>
+      rawRequest(
+        `POST /api/v1/offers/1/accept HTTP/1.1\nhost: 127.0.0.1:${listener.port}\ncontent-length: 0\nconnection: close\n${lines.join('\n')}\n\n`,
+      );
+    const foreign = ['origin: https://evil.example', 'sec-fetch-site: cross-site'];
+    expect((await write(...foreign)).status).toBe(403);
+    expect((await write(...foreign, 'authorization: Bearer tlk_x')).status).toBe(401);
+    // Of a buyer, who takes no offers.
+    const answer = await write(...foreign, `authorization: Bearer ${secret}`);
+    expect([answer.status, /access-control/i.test(answer.text)]).toEqual([403, false]);
+    expect(answer.text).toContain('"code":"FORBIDDEN"');
+    expect((await write()).status).toBe(401);
+    // Elsewhere a key is no proof.
+    const body = JSON.stringify(welcome);
+    const mail = await rawRequest(
+      `POST /api/emails HTTP/1.1\nhost: 127.0.0.1:${listener.port}\ncontent-type: application/json\ncontent-length: ${body.length}\nconnection: close\n${foreign.join('\n')}\nauthorization: Bearer ${secret}\n\n${body}`,
+    );
+    expect(mail.status).toBe(403);
+    const preflight = await rawRequest(
+      `OPTIONS /api/v1/orders HTTP/1.1\nhost: 127.0.0.1:${listener.port}\nconnection: close\norigin: https://evil.example\naccess-control-request-method: POST\n\n`,
+    );
+    expect(preflight.text).not.toMatch(/access-control-allow/i);
+  });
+
   it('sends strict headers with every answer', async () => {
-    for (const path of ['/', '/mailbox', '/nothing', '/healthz', '/metrics', '/unsubscribe']) {
+    for (const path of ['/', '/mailbox', '/nothing', '/healthz', '/metrics', '/unsubscribe', '/api/v1/openapi.json', '/api/v1/me']) {
       const { headers } = await fetch(listener.url + path);
       expect(headers.get('content-security-policy')).toBe(
         "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -342,6 +409,34 @@ describe('the mailbox pages', () => {
     serve(undefined);
     for (const path of ['/mailbox', '/mailbox.json', '/mailbox/x']) expect((await fetch(listener.url + path)).status).toBe(404);
     expect(await (await fetch(listener.url)).text()).not.toContain('/mailbox');
+  });
+});
+
+describe('/invoices', () => {
+  const at = (url: string) => fetch(url.replace(publicUrl, listener.url));
+
+  it('gives the PDF to whoever has the link', async () => {
+    const response = await at(invoiceLinks.urlFor('12'));
+    expect(response.status).toBe(200);
+    expect(response.headers.get('content-type')).toBe('application/pdf');
+    expect(response.headers.get('content-disposition')).toBe('inline; filename="M7-2026-000001.pdf"');
+    expect(await response.text()).toBe('%PDF-1.7');
+  });
+
+  it('gives nothing to others', async () => {
+    const link = invoiceLinks.urlFor('12');
+    const unsubscribing = new URL(links.urlFor('12')).searchParams.get('signature') ?? '';
+    for (const url of [
+      link.replace('invoice=12', 'invoice=13'),
+      `${publicUrl}/invoices`,
+      `${publicUrl}/invoices?invoice=12&signature=`,
+      // Signed by us, for another purpose.
+      `${publicUrl}/invoices?invoice=12&signature=${unsubscribing}`,
+      // Signed, and not there.
+      invoiceLinks.urlFor('13'),
+      invoiceLinks.urlFor("12' or true --"),
+    ])
+      expect((await at(url)).status).toBe(403);
   });
 });
 

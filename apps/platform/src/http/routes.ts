@@ -3,9 +3,11 @@ import { healthRoutes, type Measured, metricsRoutes } from '@taktline/monitor';
 import { Hono } from 'hono';
 import type { Logger } from 'taktline';
 import type { MailboxStore } from '../mailbox/mailbox-store.ts';
+import { type ApiDeps, api } from './api/api.ts';
 import { type EmailApiDeps, emailApi } from './email-api.ts';
 import { localOnly, safeHeaders, sameOriginWrites } from './guards.ts';
 import { type HomePageOptions, homePage } from './home-page.ts';
+import { type InvoicePagesDeps, invoicePages } from './invoice-pages.ts';
 import { mailboxPages } from './mailbox-pages.ts';
 import { styleSheet } from './page.ts';
 import { type PaymentWebhookDeps, paymentWebhooks } from './payment-webhooks.ts';
@@ -13,7 +15,12 @@ import { problem } from './problem.ts';
 import { type StoryPageDeps, storyPage } from './story-page.ts';
 import { type UnsubscribePagesDeps, unsubscribePages } from './unsubscribe-pages.ts';
 
-export interface RoutesDeps extends EmailApiDeps, UnsubscribePagesDeps, PaymentWebhookDeps, Pick<HomePageOptions, 'queues' | 'tasks'> {
+export interface RoutesDeps
+  extends EmailApiDeps,
+    UnsubscribePagesDeps,
+    InvoicePagesDeps,
+    PaymentWebhookDeps,
+    Pick<HomePageOptions, 'queues' | 'tasks'> {
   readonly app: { ping(): Promise<void> } & Measured;
   /** What must answer for this process to be ready, besides the broker. */
   readonly checks: Readonly<Record<string, () => Promise<void>>>;
@@ -22,6 +29,8 @@ export interface RoutesDeps extends EmailApiDeps, UnsubscribePagesDeps, PaymentW
   /** Undefined without sample orders. */
   readonly story: StoryPageDeps | undefined;
   readonly publicUrl: string | undefined;
+  /** What the marketplace's API works with. */
+  readonly market: ApiDeps;
   readonly logger: Logger;
 }
 
@@ -34,7 +43,9 @@ export function routes(deps: RoutesDeps): Hono {
     .route('/', homePage({ ...deps, mailbox: deps.mailbox !== undefined, story: deps.story !== undefined }))
     .route('/', emailApi(deps))
     .route('/', unsubscribePages(deps))
-    .route('/', paymentWebhooks(deps));
+    .route('/', invoicePages(deps))
+    .route('/', paymentWebhooks(deps))
+    .route('/', api(deps.market));
   if (deps.mailbox !== undefined) app.route('/', mailboxPages(deps.mailbox));
   if (deps.story !== undefined) app.route('/', storyPage(deps.story));
 

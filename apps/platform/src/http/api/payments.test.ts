@@ -1,0 +1,148 @@
+/** Paying, giving back, and what the reconciliation has found; what the provider makes of it is in lives.test.ts. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestApi, type TestApi } from '../../../test/api.ts';
+import { startPostgres, type TestPostgres } from '../../../test/database.ts';
+import { newManufacturer, newOrder } from '../../../test/marketplace.ts';
+import { book, captured } from '../../ledger/ledger.ts';
+import { money } from '../../money/money.ts';
+
+let postgres: TestPostgres;
+let api: TestApi;
+beforeAll(async () => {
+  postgres = await startPostgres();
+  api = await startTestApi(postgres);
+});
+afterAll(async () => {
+  await api.stop();
+  await postgres.stop();
+});
+
+const waiting = async (queue: string) => (await api.app.inspector.queues()).find(({ name }) => name === queue)?.ready ?? 0;
+
+/** An order whose 50.00 were captured. */
+async function paidOrder() {
+  const { database } = api;
+  const [buyer, staff] = [await api.person('buyer'), await api.person('staff')];
+  const order = await newOrder(database, {
+    buyer_id: buyer.user,
+    manufacturer_id: (await newManufacturer(database)).id,
+    price_minor: 5_000,
+  });
+  const { id: payment } = await database
+    .insertInto('payments')
+    .values({ order_id: order, user_id: buyer.user, amount_minor: 5_000, currency: 'EUR', authorise_only: true, payment_method: 'pm_123' })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  await database.updateTable('payments').set({ status: 'captured', captured_minor: 5_000 }).where('id', '=', payment).execute();
+  await database.transaction().execute((transaction) => book(transaction, captured(order, payment, money(5_000, 'EUR'))));
+  return { buyer, staff, order, payment };
+}
+
+describe('paying', () => {
+  it.each(['draft', 'sourcing', 'in_production', 'closed', 'cancelled'] as const)('is not for an order that is %s', async (state) => {
+    const { buyer, order } = await paidOrder();
+    await api.database.updateTable('orders').set({ state }).where('id', '=', order).execute();
+    const before = await waiting('payment.critical');
+    expect(await buyer.call('POST', `/orders/${order}/payment`, { payment_method: 'pm_card_visa' })).toMatchObject({
+      status: 422,
+      body: { code: 'NOT_PAYABLE' },
+    });
+    expect(await waiting('payment.critical')).toBe(before);
+  });
+
+  it('enqueues price and tax, and keeps how it is paid out of the audit', async () => {
+    const { buyer, order } = await paidOrder();
+    await api.database
+      .updateTable('orders')
+      .set({ state: 'awarded', tax_rule: 'domestic', tax_rate: 2_000, tax_minor: 1_000 })
+      .where('id', '=', order)
+      .execute();
+    const shown = await buyer.call('GET', `/orders/${order}`);
+    expect(shown.body).toMatchObject({ total: { amount: '60.00' }, tax: { rule: 'domestic', rate: 20, amount: { amount: '10.00' } } });
+    const before = await waiting('payment.critical');
+    const answer = await buyer.call('POST', `/orders/${order}/payment`, { payment_method: 'pm_card_secret', authorise_only: false });
+    expect(answer.status).toBe(202);
+    expect(await waiting('payment.critical')).toBe(before + 1);
+    const acts = await api.database.selectFrom('audit').selectAll().where('subject', '=', `order:${order}`).execute();
+    expect(acts).toMatchObject([
+      { actor: 'buyer', actor_id: buyer.user, action: 'order.pay', data: { authorise_only: false, key: buyer.key } },
+    ]);
+    expect(JSON.stringify(acts)).not.toContain('pm_card');
+  });
+
+  it.each(['4242424242424242', 'pm 1', '', 'x'.repeat(201), 7])('does not take %j for a payment method', async (payment_method) => {
+    const { buyer, order } = await paidOrder();
+    const answer = await buyer.call('POST', `/orders/${order}/payment`, { payment_method });
+    expect(answer).toMatchObject({ status: 400, body: { errors: [{ path: 'payment_method' }] } });
+    expect(answer.text).not.toContain('4242');
+  });
+});
+
+describe('a refund', () => {
+  const asked = { amount: { amount: '20.00', currency: 'EUR' }, reason: 'two were missing', reference: 'ticket-7' };
+
+  it('is one for each reference, and for another thing the reference is taken', async () => {
+    const { staff, payment, order } = await paidOrder();
+    const other = await paidOrder();
+    const before = await waiting('payment.critical');
+    const first = await staff.call('POST', `/payments/${payment}/refunds`, asked);
+    expect(first).toMatchObject({ status: 202, body: { refund: { reference: `api:${payment}:ticket-7`, status: 'requested' } } });
+    expect(await staff.call('POST', `/payments/${payment}/refunds`, asked)).toMatchObject({ status: 200, body: { job: null } });
+    for (const change of [{ reason: 'three were missing' }, { amount: { amount: '20.01', currency: 'EUR' } }]) {
+      expect(await staff.call('POST', `/payments/${payment}/refunds`, { ...asked, ...change })).toMatchObject({
+        status: 409,
+        body: { code: 'REFERENCE_TAKEN' },
+      });
+    }
+    // The same name is free for another payment.
+    expect((await staff.call('POST', `/payments/${other.payment}/refunds`, asked)).status).toBe(202);
+    expect(await waiting('payment.critical')).toBe(before + 2);
+    expect(await api.database.selectFrom('audit').select('data').where('subject', '=', `payment:${payment}`).execute()).toEqual([
+      { data: { refund: expect.any(Number) as number, amount_minor: 2_000, currency: 'EUR', key: staff.key } },
+    ]);
+    expect(order).toBeGreaterThan(0);
+  });
+
+  it('of more than there is, or in another currency, is refused', async () => {
+    const { staff, payment } = await paidOrder();
+    const refuse = async (amount: object, code: string) =>
+      expect(await staff.call('POST', `/payments/${payment}/refunds`, { ...asked, amount })).toMatchObject({ status: 422, body: { code } });
+    await refuse({ amount: '50.01', currency: 'EUR' }, 'REFUND_TOO_LARGE');
+    await refuse({ amount: '1.00', currency: 'USD' }, 'INVALID_AMOUNT');
+    expect((await staff.call('POST', `/payments/${2 ** 40}/refunds`, asked)).status).toBe(404);
+    expect(await api.database.selectFrom('refunds').selectAll().where('payment_id', '=', payment).execute()).toEqual([]);
+  });
+
+  it.each(['0.00', '-1.00', '1e3', '1.001', '', '1,00', 'NaN', '9'.repeat(21)])('of %j is no refund', async (amount) => {
+    const { staff, payment } = await paidOrder();
+    expect(await staff.call('POST', `/payments/${payment}/refunds`, { ...asked, amount: { amount, currency: 'EUR' } })).toMatchObject({
+      status: 400,
+      body: { errors: [{ path: 'amount.amount' }] },
+    });
+  });
+});
+
+describe('a difference', () => {
+  it('is resolved once, by whom stands with it', async () => {
+    const { staff } = await paidOrder();
+    const { id } = await api.database
+      .insertInto('payment_differences')
+      .values({ payment_id: null, intent: 'pi_unknown', kind: 'unknown_intent', detail: JSON.stringify({ captured: 7 }) })
+      .returning('id')
+      .executeTakeFirstOrThrow();
+    const open = async (which: boolean) => (await staff.call('GET', `/payment-differences?open=${which}`)).body.items.map((one) => one.id);
+    expect(await open(true)).toContain(id);
+    const resolution = 'Ann Baker has her money back';
+    expect((await staff.call('POST', `/payment-differences/${id}/resolve`, { resolution })).body).toMatchObject({
+      resolution,
+      resolved_by: staff.user,
+      detail: { captured: 7 },
+    });
+    expect(await staff.call('POST', `/payment-differences/${id}/resolve`, { resolution })).toMatchObject({
+      status: 409,
+      body: { code: 'RESOLVED' },
+    });
+    expect([await open(true), await open(false)]).toEqual([[], [id]]);
+    expect((await staff.call('GET', `/audit?subject=payment_difference:${id}`)).text).not.toContain('Ann');
+  });
+});

@@ -1,0 +1,249 @@
+/** Who may do what: each route, called by everybody there is, with things of theirs and of others. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newOrder as orderBody, profile, startTestApi, type TestApi, weeks } from '../../../test/api.ts';
+import { startPostgres, type TestPostgres } from '../../../test/database.ts';
+import { newOrder, newUser } from '../../../test/marketplace.ts';
+import { book, captured } from '../../ledger/ledger.ts';
+import { money } from '../../money/money.ts';
+import type { OrderState } from '../../orders/order-states.ts';
+
+let postgres: TestPostgres;
+let api: TestApi;
+beforeAll(async () => {
+  postgres = await startPostgres();
+  api = await startTestApi(postgres);
+});
+afterAll(async () => {
+  await api.stop();
+  await postgres.stop();
+});
+
+/** A buyer and a manufacturer who have something to do with each other, two who have not, and the staff. */
+async function scene() {
+  const { database } = api;
+  const people = {
+    buyer: await api.person('buyer'),
+    otherBuyer: await api.person('buyer'),
+    maker: await api.maker(),
+    otherMaker: await api.maker(),
+    staff: await api.person('staff'),
+  };
+  const { buyer, maker, otherMaker } = people;
+  const order = async (state: OrderState, values: object = {}) => {
+    const id = await newOrder(database, { buyer_id: buyer.user, due_on: orderBody.due_on, minutes: 60, ...values });
+    await database.updateTable('orders').set({ state }).where('id', '=', id).execute();
+    return id;
+  };
+  const own = { manufacturer_id: maker.manufacturer, price_minor: 5_000 };
+  const [draft, sourcing, rfq, quoted, awarded, shipped, delivered, closed] = [
+    await order('draft'),
+    await order('sourcing'),
+    await order('sourcing', { mode: 'rfq' }),
+    await order('quoted', { mode: 'rfq' }),
+    await order('awarded', own),
+    await order('shipped', own),
+    await order('delivered', own),
+    await order('closed', own),
+  ];
+  const uses = JSON.stringify([{ week: weeks[3], minutes: 60 }]);
+  const expires_at = new Date(Date.now() + 86_400_000);
+  const { id: offer } = await database
+    .insertInto('offers')
+    .values({
+      order_id: sourcing,
+      manufacturer_id: maker.manufacturer,
+      price_minor: 5_000,
+      currency: 'EUR',
+      process: 'turning',
+      uses,
+      expires_at,
+    })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  const quote = async (order_id: number) => {
+    const { id } = await database
+      .insertInto('quotes')
+      .values({ order_id, manufacturer_id: maker.manufacturer, currency: 'EUR', expires_at })
+      .returning('id')
+      .executeTakeFirstOrThrow();
+    return id;
+  };
+  const asked = await quote(rfq);
+  const given = await quote(quoted);
+  await database.updateTable('quotes').set({ state: 'quoted', price_minor: 4_000, uses }).where('id', '=', given).execute();
+  const { id: payment } = await database
+    .insertInto('payments')
+    .values({
+      order_id: shipped,
+      user_id: buyer.user,
+      amount_minor: 5_000,
+      currency: 'EUR',
+      authorise_only: true,
+      payment_method: 'pm_123',
+    })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  await database.updateTable('payments').set({ status: 'captured', captured_minor: 5_000 }).where('id', '=', payment).execute();
+  await database.transaction().execute((transaction) => book(transaction, captured(shipped, payment, money(5_000, 'EUR'))));
+  const { id: difference } = await database
+    .insertInto('payment_differences')
+    .values({ payment_id: payment, intent: `pi_${payment}`, kind: 'captured', detail: '{}' })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  const noProfile = await newUser(database, 'manufacturer');
+  return {
+    ...people,
+    ...{ draft, sourcing, rfq, awarded, shipped, delivered, closed, offer, asked, given, payment, difference, noProfile },
+    mine: maker.manufacturer,
+    theirs: otherMaker.manufacturer,
+  };
+}
+
+type Scene = Awaited<ReturnType<typeof scene>>;
+type Role = 'otherBuyer' | 'buyer' | 'otherMaker' | 'maker' | 'staff';
+type Statuses = readonly [otherBuyer: number, buyer: number, otherMaker: number, maker: number, staff: number];
+
+/** In this order, so that whoever may comes after those who may not. */
+const roles: readonly Role[] = ['otherBuyer', 'buyer', 'otherMaker', 'maker', 'staff'];
+
+const user = { role: 'buyer', name: 'Bo', email: 'bo@example.com', address: ['1 High Street'], country: 'DE' };
+const found = { quantity: 1, cause: 'damage', disposition: 'remake' };
+const price = { amount: '40.00', currency: 'EUR' };
+
+/** What each is answered: 401 goes without saying for nobody. */
+const table: readonly (readonly [string, string, (scene: Scene) => string, unknown, Statuses])[] = [
+  ['GET', '/me', () => '/me', undefined, [200, 200, 200, 200, 200]],
+  ['POST', '/users', () => '/users', user, [403, 403, 403, 403, 201]],
+  ['GET', '/users', () => '/users', undefined, [403, 403, 403, 403, 200]],
+  ['GET', '/users/{id}', ({ buyer }) => `/users/${buyer.user}`, undefined, [404, 200, 404, 404, 200]],
+  ['PATCH', '/users/{id}', ({ buyer }) => `/users/${buyer.user}`, { name: 'Bo' }, [404, 200, 404, 404, 200]],
+  ['POST', '/users/{id}/keys', ({ maker }) => `/users/${maker.user}/keys`, { label: 'x' }, [404, 404, 404, 201, 201]],
+  ['GET', '/users/{id}/keys', ({ maker }) => `/users/${maker.user}/keys`, undefined, [404, 404, 404, 200, 200]],
+  ['DELETE', '/keys/{id}', ({ otherMaker }) => `/keys/${otherMaker.key}`, undefined, [404, 404, 204, 404, 204]],
+  ['PUT', '/manufacturers/me', () => '/manufacturers/me', profile, [403, 403, 200, 200, 403]],
+  ['PUT', '/manufacturers/{id}', ({ mine }) => `/manufacturers/${mine}`, profile, [403, 403, 403, 403, 200]],
+  ['POST', '/manufacturers', () => '/manufacturers', undefined, [403, 403, 403, 403, 201]],
+  ['GET', '/manufacturers/{id}', ({ theirs }) => `/manufacturers/${theirs}`, undefined, [200, 200, 200, 200, 200]],
+  ['POST', '/orders', () => '/orders', orderBody, [201, 201, 403, 403, 403]],
+  ['GET', '/orders', () => '/orders', undefined, [200, 200, 200, 200, 200]],
+  ['GET', '/orders/{id}', ({ sourcing }) => `/orders/${sourcing}`, undefined, [404, 200, 404, 200, 200]],
+  ['GET', '/orders/{id}', ({ rfq }) => `/orders/${rfq}`, undefined, [404, 200, 404, 200, 200]],
+  ['GET', '/orders/{id}', ({ awarded }) => `/orders/${awarded}`, undefined, [404, 200, 404, 200, 200]],
+  ['GET', '/orders/{id}', ({ draft }) => `/orders/${draft}`, undefined, [404, 200, 404, 404, 200]],
+  ['GET', '/orders/{id}/events', ({ awarded }) => `/orders/${awarded}/events`, undefined, [404, 200, 404, 200, 200]],
+  ['GET', '/orders/{id}/events', ({ sourcing }) => `/orders/${sourcing}/events`, undefined, [404, 200, 404, 404, 200]],
+  ['POST', '/orders/{id}/events', ({ draft }) => `/orders/${draft}/events`, { event: 'submit' }, [404, 200, 404, 404, 409]],
+  ['POST', '/orders/{id}/events', ({ sourcing }) => `/orders/${sourcing}/events`, { event: 'ship' }, [404, 403, 404, 403, 409]],
+  ['POST', '/orders/{id}/events', ({ sourcing }) => `/orders/${sourcing}/events`, { event: 'match_again' }, [404, 403, 404, 403, 409]],
+  ['POST', '/orders/{id}/events', ({ awarded }) => `/orders/${awarded}/events`, { event: 'hold' }, [404, 403, 404, 403, 200]],
+  ['POST', '/orders/{id}/events', ({ shipped }) => `/orders/${shipped}/events`, { event: 'deliver' }, [404, 200, 404, 403, 409]],
+  ['GET', '/orders/{id}/matches', ({ awarded }) => `/orders/${awarded}/matches`, undefined, [403, 403, 403, 403, 200]],
+  ['POST', '/orders/{id}/non-conformances', ({ delivered }) => `/orders/${delivered}/non-conformances`, found, [404, 201, 403, 403, 409]],
+  ['GET', '/orders/{id}/non-conformances', ({ awarded }) => `/orders/${awarded}/non-conformances`, undefined, [404, 200, 404, 200, 200]],
+  ['POST', '/orders/{id}/rating', ({ closed }) => `/orders/${closed}/rating`, { stars: 4 }, [404, 201, 403, 403, 403]],
+  ['GET', '/offers', () => '/offers', undefined, [403, 403, 200, 200, 403]],
+  ['POST', '/offers/{id}/accept', ({ offer }) => `/offers/${offer}/accept`, undefined, [403, 403, 404, 200, 403]],
+  ['POST', '/offers/{id}/decline', ({ offer }) => `/offers/${offer}/decline`, undefined, [403, 403, 404, 200, 403]],
+  ['GET', '/quotes', () => '/quotes', undefined, [403, 403, 200, 200, 403]],
+  ['GET', '/orders/{id}/quotes', ({ rfq }) => `/orders/${rfq}/quotes`, undefined, [404, 200, 403, 403, 200]],
+  [
+    'POST',
+    '/quotes/{id}/submit',
+    ({ asked }) => `/quotes/${asked}/submit`,
+    { price, weeks: [{ week: weeks[3], minutes: 60 }] },
+    [403, 403, 404, 200, 403],
+  ],
+  ['POST', '/quotes/{id}/decline', ({ asked }) => `/quotes/${asked}/decline`, undefined, [403, 403, 404, 200, 403]],
+  ['POST', '/quotes/{id}/award', ({ given }) => `/quotes/${given}/award`, undefined, [404, 200, 403, 403, 403]],
+  ['POST', '/orders/{id}/payment', ({ awarded }) => `/orders/${awarded}/payment`, { payment_method: 'pm_123' }, [404, 202, 403, 403, 403]],
+  ['GET', '/payments', () => '/payments', undefined, [200, 200, 403, 403, 200]],
+  ['GET', '/payments/{id}', ({ payment }) => `/payments/${payment}`, undefined, [404, 200, 403, 403, 200]],
+  [
+    'POST',
+    '/payments/{id}/refunds',
+    ({ payment }) => `/payments/${payment}/refunds`,
+    { amount: price, reason: 'x', reference: 'x' },
+    [403, 403, 403, 403, 202],
+  ],
+  ['GET', '/payment-differences', () => '/payment-differences?open=true', undefined, [403, 403, 403, 403, 200]],
+  [
+    'POST',
+    '/payment-differences/{id}/resolve',
+    ({ difference }) => `/payment-differences/${difference}/resolve`,
+    { resolution: 'x' },
+    [403, 403, 403, 403, 200],
+  ],
+  ['GET', '/audit', () => '/audit', undefined, [403, 403, 403, 403, 200]],
+];
+
+describe('who may', () => {
+  it.each(table)('%s %s', async (method, template, pathOf, body, statuses) => {
+    const one = await scene();
+    const path = pathOf(one);
+    const sent = template === '/manufacturers' ? { user: one.noProfile, profile } : body;
+    expect(await api.request(method, path, sent)).toMatchObject({ status: 401, body: { code: 'UNAUTHORISED' } });
+    const found: number[] = [];
+    const codes: string[] = [];
+    for (const role of roles) {
+      const answer = await one[role].call(method, path, sent);
+      found.push(answer.status);
+      if (answer.status >= 400) codes.push(answer.body.code);
+    }
+    expect(found).toEqual(statuses);
+    expect(codes).not.toContain(undefined);
+  });
+
+  it('the table has every route', async () => {
+    const document = (await api.request('GET', '/openapi.json')).body as unknown as {
+      paths: Record<string, Record<string, { security: readonly object[] }>>;
+    };
+    const routes = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).flatMap(([method, { security }]) =>
+        security.some((scheme) => 'key' in scheme) ? [`${method.toUpperCase()} ${path.replace('/api/v1', '')}`] : [],
+      ),
+    );
+    expect([...new Set(table.map(([method, path]) => `${method} ${path}`))].toSorted()).toEqual(routes.toSorted());
+  });
+
+  it('lists show what is one’s own', async () => {
+    const one = await scene();
+    const { buyer, otherBuyer, maker, otherMaker, staff } = one;
+    const ids = async (who: typeof buyer, path: string) => (await who.call('GET', path)).body.items.map(({ id }) => id);
+    expect(await ids(buyer, '/orders?state=draft')).toEqual([one.draft]);
+    expect(await ids(maker, '/orders')).toEqual([one.closed, one.delivered, one.shipped, one.awarded]);
+    expect(await ids(maker, '/offers?state=open')).toEqual([one.offer]);
+    expect(await ids(maker, '/quotes')).toEqual([one.given, one.asked]);
+    expect(await ids(buyer, '/payments')).toEqual([one.payment]);
+    for (const path of ['/orders', '/payments']) expect(await ids(otherBuyer, path)).toEqual([]);
+    for (const path of ['/orders', '/offers', '/quotes']) expect(await ids(otherMaker, path)).toEqual([]);
+    expect(await ids(staff, '/orders?limit=1&state=draft')).toEqual([one.draft]);
+    expect(await ids(staff, '/payments?limit=1')).toEqual([one.payment]);
+  });
+
+  it('nobody is given how something is paid, a digest, or anything of an order that is not his to see', async () => {
+    const one = await scene();
+    await one.buyer.call('POST', '/orders', { ...orderBody, payment_method: 'pm_secret' });
+    const texts: string[] = [];
+    for (const role of roles) {
+      const { user: own } = one[role];
+      for (const path of [
+        '/orders?limit=100',
+        '/payments',
+        `/payments/${one.payment}`,
+        '/offers',
+        '/quotes',
+        `/users/${own}/keys`,
+        '/audit?limit=100',
+      ]) {
+        texts.push((await one[role].call('GET', path)).text);
+      }
+    }
+    expect(texts.join()).not.toMatch(/pm_|payment_method|digest|tlk_/);
+    const asked = await one.maker.call('GET', `/orders/${one.sourcing}`);
+    for (const field of ['buyer', 'location', 'budget', 'reference', 'price', 'manufacturer']) expect(asked.body).not.toHaveProperty(field);
+    const got = (await one.maker.call('GET', `/orders/${one.awarded}`)).body;
+    expect(got).toHaveProperty('buyer');
+    for (const field of ['budget', 'reference']) expect(got).not.toHaveProperty(field);
+    expect(await one.maker.call('GET', `/manufacturers/${one.theirs}`)).not.toHaveProperty('body.profile');
+  });
+});
