@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { UsersTable } from '../database/marketplace-tables.ts';
 import { addressSchema } from '../email/addresses.ts';
+import { isPrintable } from '../invoices/invoice-fonts.ts';
 import { vatIdPattern } from '../invoices/tax.ts';
 import { AccountError } from './account-error.ts';
 
@@ -23,13 +24,17 @@ export const line = (longest: number) =>
     // As the OpenAPI document has it: without the flag, which is always set there.
     .meta({ pattern: lineOfText.source });
 
+/** One that may have to stand on an invoice. */
+export const printedLine = (longest: number) =>
+  line(longest).refine(isPrintable, { error: 'expected letters of Latin, Greek or Cyrillic scripts, as invoices are printed in' });
+
 export const country = z.string().regex(/^[A-Z]{2}$/, { error: 'expected a country as ISO 3166-1 has it, such as DE' });
 
 /** What a user may change of himself. */
 export const userFields = {
-  name: line(200).meta({ description: 'As mails and invoices have it.', examples: ['Ann Baker'] }),
+  name: printedLine(200).meta({ description: 'As mails and invoices have it.', examples: ['Ann Baker'] }),
   address: z
-    .array(line(200))
+    .array(printedLine(200))
     .min(1)
     .max(6)
     .meta({ description: 'The lines of the postal address, without name and country.', examples: [['1 High Street', '10115 Berlin']] }),

@@ -13,6 +13,8 @@ alter table platform.orders
   add column paid_at timestamptz;
 create unique index orders_reference on platform.orders (buyer_id, reference) where reference is not null;
 
+create index offers_manufacturer on platform.offers (manufacturer_id, id desc);
+
 -- One for each order that is closed.
 create table platform.ratings (
   order_id bigint primary key references platform.orders,

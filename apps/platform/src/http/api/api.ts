@@ -9,6 +9,7 @@ import { type ApiEnv, keyed } from './authentication.ts';
 import type { ApiDeps } from './deps.ts';
 import { documentOf, documentRoute, registerOthers } from './document.ts';
 import { answerTo } from './errors.ts';
+import { invoices } from './invoices.ts';
 import { manufacturers } from './manufacturers.ts';
 import { offers } from './offers.ts';
 import { orderParts } from './order-parts.ts';
@@ -43,6 +44,7 @@ export function api(deps: ApiDeps): OpenAPIHono<ApiEnv> {
     offers(deps),
     quotes(deps),
     payments(deps),
+    invoices(deps),
     paymentDifferences(database),
     audit(database),
   ]) {

@@ -19,6 +19,7 @@ const tags = [
   { name: 'Offers', description: 'Instant orders that manufacturers may take.' },
   { name: 'Quotes', description: 'Orders for which manufacturers are asked for a price.' },
   { name: 'Payments', description: 'Money that comes in and goes back.' },
+  { name: 'Invoices', description: 'What was issued, in the name of the manufacturers.' },
   { name: 'Audit', description: 'Who has changed what.' },
   { name: 'Document', description: 'This document.' },
 ];

@@ -1,11 +1,11 @@
 /** What fields of the API may hold, each said once: how it is read, and how the document describes it. */
 import { z } from '@hono/zod-openapi';
-import { country, line } from '../../accounts/users.ts';
+import { country, line, printedLine } from '../../accounts/users.ts';
 import { addDays, CalendarError, dayIn } from '../../calendar/business-days.ts';
 import { mondayOf, WeekError } from '../../calendar/iso-week.ts';
 import { currencyOf, decimalOf, type Money, MoneyError, money, parseAmount } from '../../money/money.ts';
 
-export { country, line };
+export { country, line, printedLine };
 
 /** What Postgres keeps in an integer, and as many parts as anybody makes. */
 export const mostParts = 1_000_000_000;

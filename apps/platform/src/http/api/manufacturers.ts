@@ -36,6 +36,7 @@ import {
   mostMinutes,
   mostParts,
   pathId,
+  printedLine,
   process,
   readDecimal,
   timeZone,
@@ -75,7 +76,7 @@ const weekMinutes = z
   .meta({ id: 'WeekMinutes', examples: [{ process: 'turning', week: '2026-W49', minutes: 2400 }] });
 
 const profileShape = z.strictObject({
-  name: line(200).meta({ examples: ['Turners Ltd'] }),
+  name: printedLine(200).meta({ examples: ['Turners Ltd'] }),
   country,
   location,
   time_zone: timeZone,

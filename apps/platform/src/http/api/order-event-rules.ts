@@ -36,7 +36,7 @@ export function mayPost(role: UserRole, event: PostedEvent): boolean {
 
 /** What can be made now, by these routes. */
 export function possibleEvents(order: Order, role: UserRole): readonly OrderEvent[] {
-  const own: readonly OrderEvent[] = [...postedEvents.filter((event) => mayPost(role, event)), 'reject_parts'];
+  const own: readonly OrderEvent[] = [...postedEvents.filter((event) => mayPost(role, event)), 'reject_parts', 'grant_credit'];
   return own.filter((event) => canHappen(order, event, role));
 }
 

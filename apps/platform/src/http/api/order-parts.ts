@@ -2,11 +2,11 @@
 import { z } from '@hono/zod-openapi';
 import type { NonConformance } from '../../orders/non-conformances.ts';
 import { OrderStateError } from '../../orders/order-states.ts';
-import { lockOrder, OrderError, type PlatformTransaction } from '../../orders/orders.ts';
+import { lockOrder, type Order, OrderError, type PlatformTransaction } from '../../orders/orders.ts';
 import { noteActOf } from './caller-acts.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiError } from './errors.ts';
-import { id, instant, instantOf, instantOrNull, moneyOf, moneyOut, orNull, pathId, quantity } from './fields.ts';
+import { id, instant, instantOf, instantOrNull, moneyIn, moneyOf, moneyOut, orNull, pathId, quantity } from './fields.ts';
 import { orderAnswer, orderById, orderShape, partyOf } from './order-views.ts';
 import { before, listOf, pageOf, pageQuery, rowsFor } from './pages.ts';
 import { type Api, apiRoute, everybody, json, jsonBody, newApi } from './route.ts';
@@ -15,19 +15,30 @@ const tags: [string] = ['Orders'];
 
 const causes = ['dimension', 'surface', 'material', 'damage', 'count', 'documents', 'other'] as const;
 
+const seenVersion = z
+  .int()
+  .min(0)
+  .max(2 ** 31 - 1)
+  .optional()
+  .describe('The version of the order that the caller has seen.');
+
 const newNonConformance = z
   .strictObject({
     quantity: quantity.describe('Of the parts that are not right.'),
     cause: z.enum(causes),
     disposition: z.enum(['rework', 'remake']).describe('What becomes of them.'),
-    version: z
-      .int()
-      .min(0)
-      .max(2 ** 31 - 1)
-      .optional()
-      .describe('The version of the order that the caller has seen.'),
+    version: seenVersion,
   })
   .meta({ id: 'NewNonConformance', examples: [{ quantity: 3, cause: 'surface', disposition: 'rework' }] });
+
+const newCredit = z
+  .strictObject({
+    quantity: quantity.describe('Of the parts that are not right.'),
+    cause: z.enum(causes),
+    amount: moneyIn.describe('What goes back, without tax; the tax of it goes back with it.'),
+    version: seenVersion,
+  })
+  .meta({ id: 'NewCredit', examples: [{ quantity: 3, cause: 'surface', amount: { amount: '12.00', currency: 'EUR' } }] });
 
 const nonConformanceShape = z
   .object({
@@ -55,6 +66,23 @@ const reject = apiRoute(
     description: 'The order goes to rework, and it counts for the rating of the manufacturer.',
     tags,
     request: { params: pathId, body: jsonBody(newNonConformance) },
+    responses: { 201: json('The order as it is now.', orderShape) },
+  },
+);
+
+const credit = apiRoute(
+  {
+    roles: ['manufacturer', 'staff'],
+    codes: ['ILLEGAL_EVENT', 'GUARD', 'FORBIDDEN_ACTOR', 'VERSION_CONFLICT', 'QUANTITY', 'INVALID_AMOUNT', 'REFUND_TOO_LARGE'],
+  },
+  {
+    method: 'post',
+    path: '/orders/{id}/credits',
+    operationId: 'grantCredit',
+    summary: 'Let the buyer keep parts that are not right, for less',
+    description: 'The amount goes back to the buyer, and a credit note follows the invoice.',
+    tags,
+    request: { params: pathId, body: jsonBody(newCredit) },
     responses: { 201: json('The order as it is now.', orderShape) },
   },
 );
@@ -96,14 +124,29 @@ export function orderParts({ database, tasks }: ApiDeps): Api {
     const answer = await database.transaction().execute(async (transaction) => {
       const order = await lockOrder(transaction, number);
       const view = await partyOf(transaction, caller, order);
-      if (version !== undefined && version !== order.version) {
-        throw new OrderError('VERSION_CONFLICT', `the order is at version ${order.version} now; read it again`);
-      }
+      mustBeAt(order, version);
       const by = { actor: caller.role, actorId: caller.user };
       const changed = await tasks.rejectParts(transaction, number, found, by);
       const { quantity: parts, cause, disposition } = found;
       const data = { version: changed.version, quantity: parts, cause, disposition };
       await noteActOf(transaction, caller, { action: 'order.reject_parts', subject: `order:${number}`, data });
+      return orderAnswer(transaction, changed, view);
+    });
+    return c.json(answer, 201);
+  });
+
+  api.openapi(credit, async (c) => {
+    const caller = c.get('caller');
+    const { id: number } = c.req.valid('param');
+    const { version, ...granted } = c.req.valid('json');
+    const answer = await database.transaction().execute(async (transaction) => {
+      const order = await lockOrder(transaction, number);
+      const view = await partyOf(transaction, caller, order);
+      mustBeAt(order, version);
+      const changed = await tasks.grantCredit(transaction, number, granted, { actor: caller.role, actorId: caller.user });
+      const { quantity: parts, cause, amount } = granted;
+      const data = { version: changed.version, quantity: parts, cause, amount_minor: amount.minor };
+      await noteActOf(transaction, caller, { action: 'order.grant_credit', subject: `order:${number}`, data });
       return orderAnswer(transaction, changed, view);
     });
     return c.json(answer, 201);
@@ -143,6 +186,13 @@ export function orderParts({ database, tasks }: ApiDeps): Api {
   });
 
   return api;
+}
+
+/** @throws OrderError `VERSION_CONFLICT` */
+function mustBeAt(order: Order, seen: number | undefined): void {
+  if (seen !== undefined && seen !== order.version) {
+    throw new OrderError('VERSION_CONFLICT', `the order is at version ${order.version} now; read it again`);
+  }
 }
 
 /** It counts for the record of the manufacturer. @throws ApiError `RATED` */

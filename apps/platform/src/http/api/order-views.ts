@@ -44,7 +44,8 @@ export const orderShape = z
   .object({
     ...neededFields,
     possible: z.array(z.string()).meta({
-      description: 'Events that this caller can make now: `reject_parts` by a non-conformance, the others as events.',
+      description:
+        'Events that this caller can make now: `reject_parts` by a non-conformance, `grant_credit` by a credit, the others as events.',
       examples: [['deliver']],
     }),
     held_state: z.enum(orderStates).nullable().optional().meta({ description: 'Where an order on hold goes on.' }),

@@ -42,7 +42,7 @@ describe('posting an order', () => {
     const asked = {
       ...newOrder,
       mode: 'rfq',
-      title: "Robert'); drop table platform.orders; -- 螺栓 🔩",
+      title: "Robert'); drop table platform.orders; -- Łącznik Ωмега",
       certificates: ['ISO 9001'],
       export_countries: ['DE', 'US'],
       budget: { amount: '1234.50', currency: 'EUR' },
@@ -234,7 +234,7 @@ describe('what is possible', () => {
       await api.database.updateTable('orders').set({ state, paid_at: new Date() }).where('id', '=', first).execute();
       const { possible } = (await staff.call('GET', `/orders/${first}`)).body;
       expect(possible.length).toBeGreaterThan(0);
-      for (const event of possible.filter((name) => name !== 'reject_parts')) {
+      for (const event of possible.filter((name) => name !== 'reject_parts' && name !== 'grant_credit')) {
         const order = await storedOrder(api.database, values);
         await api.database.updateTable('orders').set({ state, paid_at: new Date() }).where('id', '=', order).execute();
         expect((await staff.call('POST', `/orders/${order}/events`, { event })).status).toBe(200);

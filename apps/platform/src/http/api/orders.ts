@@ -26,6 +26,7 @@ import {
   moneyIn,
   mostMinutes,
   pathId,
+  printedLine,
   process,
   quantity,
   reference,
@@ -40,7 +41,7 @@ const tags: [string] = ['Orders'];
 const newOrder = z
   .strictObject({
     mode: z.enum(['instant', 'rfq']).describe('instant: it is offered at a price. rfq: manufacturers are asked for quotes.'),
-    title: line(200).meta({ examples: ['Brackets'] }),
+    title: printedLine(200).meta({ examples: ['Brackets'] }),
     process,
     material,
     quantity,

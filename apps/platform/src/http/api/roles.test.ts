@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newOrder as orderBody, profile, startTestApi, type TestApi, weeks } from '../../../test/api.ts';
 import { startPostgres, type TestPostgres } from '../../../test/database.ts';
 import { newOrder, newUser } from '../../../test/marketplace.ts';
+import { issueInvoices } from '../../invoices/invoices.ts';
 import { book, captured } from '../../ledger/ledger.ts';
 import { money } from '../../money/money.ts';
 import type { OrderState } from '../../orders/order-states.ts';
@@ -85,6 +86,37 @@ async function scene() {
     .executeTakeFirstOrThrow();
   await database.updateTable('payments').set({ status: 'captured', captured_minor: 5_000 }).where('id', '=', payment).execute();
   await database.transaction().execute((transaction) => book(transaction, captured(shipped, payment, money(5_000, 'EUR'))));
+  const { id: delivery } = await database
+    .insertInto('payments')
+    .values({
+      order_id: delivered,
+      user_id: buyer.user,
+      amount_minor: 5_000,
+      currency: 'EUR',
+      authorise_only: true,
+      payment_method: 'pm_123',
+    })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  await database.updateTable('payments').set({ status: 'captured', captured_minor: 5_000 }).where('id', '=', delivery).execute();
+  await database.updateTable('orders').set({ paid_at: new Date(), tax_rule: 'domestic' }).where('id', 'in', [shipped, delivered]).execute();
+  await database.updateTable('orders').set({ version: 1 }).where('id', '=', shipped).execute();
+  await database
+    .insertInto('order_events')
+    .values({
+      order_id: shipped,
+      version: 1,
+      event: 'ship',
+      from_state: 'inspection',
+      to_state: 'shipped',
+      actor: 'staff',
+      actor_id: null,
+      data: '{}',
+    })
+    .execute();
+  const [issued] = await database
+    .transaction()
+    .execute((transaction) => issueInvoices(transaction, shipped, { zone: 'UTC', now: Date.now, tell: async () => undefined }));
   const { id: difference } = await database
     .insertInto('payment_differences')
     .values({ payment_id: payment, intent: `pi_${payment}`, kind: 'captured', detail: '{}' })
@@ -93,7 +125,22 @@ async function scene() {
   const noProfile = await newUser(database, 'manufacturer');
   return {
     ...people,
-    ...{ draft, sourcing, rfq, awarded, shipped, delivered, closed, offer, asked, given, payment, difference, noProfile },
+    ...{
+      draft,
+      sourcing,
+      rfq,
+      awarded,
+      shipped,
+      delivered,
+      closed,
+      offer,
+      asked,
+      given,
+      payment,
+      difference,
+      noProfile,
+      invoice: issued?.id ?? 0,
+    },
     mine: maker.manufacturer,
     theirs: otherMaker.manufacturer,
   };
@@ -108,6 +155,8 @@ const roles: readonly Role[] = ['otherBuyer', 'buyer', 'otherMaker', 'maker', 's
 
 const user = { role: 'buyer', name: 'Bo', email: 'bo@example.com', address: ['1 High Street'], country: 'DE' };
 const found = { quantity: 1, cause: 'damage', disposition: 'remake' };
+/** More than was paid. */
+const credited = { quantity: 1, cause: 'damage', amount: { amount: '60.00', currency: 'EUR' } };
 const price = { amount: '40.00', currency: 'EUR' };
 
 /** What each is answered: 401 goes without saying for nobody. */
@@ -139,6 +188,7 @@ const table: readonly (readonly [string, string, (scene: Scene) => string, unkno
   ['POST', '/orders/{id}/events', ({ shipped }) => `/orders/${shipped}/events`, { event: 'deliver' }, [404, 200, 404, 403, 409]],
   ['GET', '/orders/{id}/matches', ({ awarded }) => `/orders/${awarded}/matches`, undefined, [403, 403, 403, 403, 200]],
   ['POST', '/orders/{id}/non-conformances', ({ delivered }) => `/orders/${delivered}/non-conformances`, found, [404, 201, 403, 403, 409]],
+  ['POST', '/orders/{id}/credits', ({ delivered }) => `/orders/${delivered}/credits`, credited, [403, 403, 404, 422, 422]],
   ['GET', '/orders/{id}/non-conformances', ({ awarded }) => `/orders/${awarded}/non-conformances`, undefined, [404, 200, 404, 200, 200]],
   ['POST', '/orders/{id}/rating', ({ closed }) => `/orders/${closed}/rating`, { stars: 4 }, [404, 201, 403, 403, 403]],
   ['GET', '/offers', () => '/offers', undefined, [403, 403, 200, 200, 403]],
@@ -165,6 +215,8 @@ const table: readonly (readonly [string, string, (scene: Scene) => string, unkno
     { amount: price, reason: 'x', reference: 'x' },
     [403, 403, 403, 403, 202],
   ],
+  ['GET', '/invoices', () => '/invoices', undefined, [200, 200, 200, 200, 200]],
+  ['GET', '/invoices/{id}', ({ invoice }) => `/invoices/${invoice}`, undefined, [404, 200, 404, 200, 200]],
   ['GET', '/payment-differences', () => '/payment-differences?open=true', undefined, [403, 403, 403, 403, 200]],
   [
     'POST',
@@ -202,7 +254,26 @@ describe('who may', () => {
         security.some((scheme) => 'key' in scheme) ? [`${method.toUpperCase()} ${path.replace('/api/v1', '')}`] : [],
       ),
     );
-    expect([...new Set(table.map(([method, path]) => `${method} ${path}`))].toSorted()).toEqual(routes.toSorted());
+    // The PDF has a test of its own: its answer is no JSON.
+    const tested = [...table.map(([method, path]) => `${method} ${path}`), 'GET /invoices/{id}/pdf'];
+    expect([...new Set(tested)].toSorted()).toEqual(routes.toSorted());
+  });
+
+  it('the PDF of an invoice is for those who are on it', async () => {
+    const one = await scene();
+    const statuses: number[] = [];
+    for (const role of roles) {
+      const headers = { authorization: `Bearer ${one[role].secret}`, host: '127.0.0.1' };
+      const response = await api.server.request(`/api/v1/invoices/${one.invoice}/pdf`, { headers });
+      statuses.push(response.status);
+      if (response.status !== 200) continue;
+      expect(response.headers.get('content-type')).toBe('application/pdf');
+      expect(response.headers.get('content-disposition')).toMatch(/^attachment; filename="M\d+-\d{4}-000001\.pdf"$/);
+      expect((await response.text()).slice(0, 5)).toBe('%PDF-');
+    }
+    expect(statuses).toEqual([404, 200, 404, 200, 200]);
+    const nobody = await api.server.request(`/api/v1/invoices/${one.invoice}/pdf`, { headers: { host: '127.0.0.1' } });
+    expect(nobody.status).toBe(401);
   });
 
   it('lists show what is one’s own', async () => {
@@ -213,11 +284,14 @@ describe('who may', () => {
     expect(await ids(maker, '/orders')).toEqual([one.closed, one.delivered, one.shipped, one.awarded]);
     expect(await ids(maker, '/offers?state=open')).toEqual([one.offer]);
     expect(await ids(maker, '/quotes')).toEqual([one.given, one.asked]);
-    expect(await ids(buyer, '/payments')).toEqual([one.payment]);
+    expect(await ids(buyer, '/payments')).toContain(one.payment);
+    for (const who of [buyer, maker]) expect(await ids(who, '/invoices')).toEqual([one.invoice]);
+    expect(await ids(buyer, `/invoices?order=${one.draft}`)).toEqual([]);
+    for (const who of [otherBuyer, otherMaker]) expect(await ids(who, '/invoices')).toEqual([]);
     for (const path of ['/orders', '/payments']) expect(await ids(otherBuyer, path)).toEqual([]);
     for (const path of ['/orders', '/offers', '/quotes']) expect(await ids(otherMaker, path)).toEqual([]);
     expect(await ids(staff, '/orders?limit=1&state=draft')).toEqual([one.draft]);
-    expect(await ids(staff, '/payments?limit=1')).toEqual([one.payment]);
+    expect(await ids(staff, '/payments?limit=1')).toHaveLength(1);
   });
 
   it('nobody is given how something is paid, a digest, or anything of an order that is not his to see', async () => {
