@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { z } from '@hono/zod-openapi';
+import { afterAll, beforeAll } from 'vitest';
 import { createApiKey } from '../src/accounts/api-keys.ts';
 import { addDays, dayIn } from '../src/calendar/business-days.ts';
 import { nextWeek, weekOf } from '../src/calendar/iso-week.ts';
@@ -13,7 +14,7 @@ import { api } from '../src/http/api/api.ts';
 import { routes } from '../src/http/routes.ts';
 import { invoiceFile } from '../src/invoices/stored-invoices.ts';
 import { queues } from '../src/queues.ts';
-import type { TestPostgres } from './database.ts';
+import { startPostgres, type TestPostgres } from './database.ts';
 import { newUser } from './marketplace.ts';
 import { invoiceLinks, links, startTestPlatform, type TestPlatformOptions } from './platform.ts';
 
@@ -150,6 +151,22 @@ export async function startTestApi(postgres: TestPostgres, options: TestPlatform
 }
 
 export type TestApi = Awaited<ReturnType<typeof startTestApi>>;
+
+/** For a test file that needs one API, without a worker: started before its tests, stopped after them. @param use is given it */
+export function withTestApi(use: (api: TestApi) => void): void {
+  let close = async (): Promise<void> => {};
+  beforeAll(async () => {
+    const postgres = await startPostgres();
+    close = () => postgres.stop();
+    const started = await startTestApi(postgres);
+    close = async () => {
+      await started.stop();
+      await postgres.stop();
+    };
+    use(started);
+  });
+  afterAll(() => close());
+}
 
 /** @returns what throws for an answer that the document does not have */
 function documented(market: Parameters<typeof api>[0]) {

@@ -1,8 +1,9 @@
 /** Users, manufacturers and orders for tests, with values that a test need not care about. */
 import { randomUUID } from 'node:crypto';
-import type { Insertable } from 'kysely';
+import type { Insertable, Updateable } from 'kysely';
 import type { PlatformDatabase } from '../src/database/database.ts';
 import type { ManufacturersTable, OrdersTable, UserRole } from '../src/database/marketplace-tables.ts';
+import type { PaymentsTable } from '../src/database/money-tables.ts';
 
 export async function newUser(
   database: PlatformDatabase,
@@ -85,5 +86,29 @@ export async function newOrder(database: PlatformDatabase, values: Partial<Inser
     })
     .returning('id')
     .executeTakeFirstOrThrow();
+  return id;
+}
+
+/** The payment of an order, as it is before the provider was asked, or as it is said to be. @returns its id */
+export async function newPayment(
+  database: PlatformDatabase,
+  order: number,
+  amountMinor: number,
+  state: Updateable<PaymentsTable> = {},
+): Promise<number> {
+  const { buyer_id, currency } = await database.selectFrom('orders').selectAll().where('id', '=', order).executeTakeFirstOrThrow();
+  const { id } = await database
+    .insertInto('payments')
+    .values({
+      order_id: order,
+      user_id: buyer_id,
+      amount_minor: amountMinor,
+      currency,
+      authorise_only: true,
+      payment_method: 'pm_card_visa',
+    })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  if (Object.keys(state).length > 0) await database.updateTable('payments').set(state).where('id', '=', id).execute();
   return id;
 }

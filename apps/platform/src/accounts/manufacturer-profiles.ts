@@ -214,25 +214,26 @@ function rowOf(profile: ManufacturerProfile) {
   };
 }
 
+/** A row for each process and currency. */
+export function processRows(manufacturer_id: number, processes: readonly OfferedProcess[]) {
+  return processes.flatMap(({ process, prices, largestQuantity, materials }) =>
+    prices.map((price) => ({
+      manufacturer_id,
+      process,
+      currency: price.currency,
+      setup_minor: price.setupMinor,
+      hour_minor: price.hourMinor,
+      unit_minor: price.unitMinor,
+      minimum_minor: price.minimumMinor,
+      largest_quantity: largestQuantity,
+      material_factors: JSON.stringify(materials),
+    })),
+  );
+}
+
 /** All but the capacity. */
 async function storeParts(transaction: PlatformTransaction, manufacturer_id: number, profile: ManufacturerProfile): Promise<void> {
-  await insert(
-    transaction,
-    'manufacturer_processes',
-    profile.processes.flatMap(({ process, prices, largestQuantity, materials }) =>
-      prices.map((price) => ({
-        manufacturer_id,
-        process,
-        currency: price.currency,
-        setup_minor: price.setupMinor,
-        hour_minor: price.hourMinor,
-        unit_minor: price.unitMinor,
-        minimum_minor: price.minimumMinor,
-        largest_quantity: largestQuantity,
-        material_factors: JSON.stringify(materials),
-      })),
-    ),
-  );
+  await insert(transaction, 'manufacturer_processes', processRows(manufacturer_id, profile.processes));
   await insert(
     transaction,
     'manufacturer_machines',

@@ -3,6 +3,7 @@
  * as common as in life: 5% of the payments are declined, 1% of the orders end in a dispute, 3% have parts that are not right.
  * Four currencies, two zones with daylight saving.
  */
+import type { OfferedProcess } from '../accounts/manufacturer-profiles.ts';
 import { addDays, isBusinessDay } from '../calendar/business-days.ts';
 import { mondayOf, nextWeek, weekOf } from '../calendar/iso-week.ts';
 import { type SampleRandom, sampleRandom } from './sample-random.ts';
@@ -44,20 +45,7 @@ export interface SampleManufacturer {
   readonly capacity: readonly { readonly process: string; readonly week: string; readonly minutes: number }[];
 }
 
-export interface SamplePrice {
-  readonly currency: string;
-  readonly setupMinor: number;
-  readonly hourMinor: number;
-  readonly unitMinor: number;
-  readonly minimumMinor: number;
-}
-
-export interface SampleProcess {
-  readonly process: string;
-  /** For each currency that is accepted. */
-  readonly prices: readonly SamplePrice[];
-  readonly largestQuantity: number;
-  readonly materials: Readonly<Record<string, number>>;
+export interface SampleProcess extends OfferedProcess {
   readonly machines: readonly { readonly name: string; readonly minutesADay: number }[];
 }
 

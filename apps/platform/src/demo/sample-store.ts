@@ -1,5 +1,6 @@
 /** Puts sample data into an empty database, in one transaction and some thousand rows a statement. */
 import { type Insertable, sql } from 'kysely';
+import { processRows } from '../accounts/manufacturer-profiles.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { PlatformTables } from '../database/tables.ts';
 import type { PlatformTransaction } from '../orders/orders.ts';
@@ -80,21 +81,7 @@ async function storeManufacturers(transaction: PlatformTransaction, { manufactur
   await insert(
     transaction,
     'manufacturer_processes',
-    each(({ processes }, manufacturer_id) =>
-      processes.flatMap(({ process, prices, largestQuantity, materials }) =>
-        prices.map((price) => ({
-          manufacturer_id,
-          process,
-          currency: price.currency,
-          setup_minor: price.setupMinor,
-          hour_minor: price.hourMinor,
-          unit_minor: price.unitMinor,
-          minimum_minor: price.minimumMinor,
-          largest_quantity: largestQuantity,
-          material_factors: JSON.stringify(materials),
-        })),
-      ),
-    ),
+    each(({ processes }, manufacturer_id) => processRows(manufacturer_id, processes)),
   );
   await insert(
     transaction,

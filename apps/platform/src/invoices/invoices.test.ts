@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { withDatabase } from '../../test/database.ts';
-import { newManufacturer, newOrder, newUser } from '../../test/marketplace.ts';
+import { newManufacturer, newOrder, newPayment, newUser } from '../../test/marketplace.ts';
 import { readPdf } from '../../test/pdf-text.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import { invoiceNumber } from './invoice-document.ts';
@@ -37,24 +37,7 @@ async function shipped({ manufacturer, price = priceMinor, tax = taxMinor }: { m
       data: '{}',
     })
     .execute();
-  const { buyer_id } = await database.selectFrom('orders').select('buyer_id').where('id', '=', order).executeTakeFirstOrThrow();
-  const { id: payment } = await database
-    .insertInto('payments')
-    .values({
-      order_id: order,
-      user_id: buyer_id,
-      amount_minor: price + tax,
-      currency: 'EUR',
-      authorise_only: true,
-      payment_method: 'pm_card_visa',
-    })
-    .returning('id')
-    .executeTakeFirstOrThrow();
-  await database
-    .updateTable('payments')
-    .set({ status: 'captured', captured_minor: price + tax })
-    .where('id', '=', payment)
-    .execute();
+  const payment = await newPayment(database, order, price + tax, { status: 'captured', captured_minor: price + tax });
   const refund = async (amount: number) => {
     const { id } = await database
       .insertInto('refunds')

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../../test/database.ts';
-import { newManufacturer, newOrder, newUser } from '../../test/marketplace.ts';
+import { newManufacturer, newOrder, newPayment, newUser } from '../../test/marketplace.ts';
 import { patience } from '../../test/patience.ts';
 import { startTestPlatform, type TestPlatform } from '../../test/platform.ts';
 
@@ -61,25 +61,12 @@ describe('reminders', { timeout: 60_000 }, () => {
   });
 
   it('of a payment that the buyer has to confirm lead to where he does', async () => {
-    const { database } = platform;
-    const { buyer, order } = await ordered();
-    const { id } = await database
-      .insertInto('payments')
-      .values({
-        order_id: order,
-        user_id: buyer,
-        amount_minor: 12_000,
-        currency: 'EUR',
-        authorise_only: true,
-        payment_method: 'pm_card_visa',
-      })
-      .returning('id')
-      .executeTakeFirstOrThrow();
-    await database
-      .updateTable('payments')
-      .set({ status: 'requires_action', action_url: 'https://pay.example.com/1', updated_at: new Date(time.now) })
-      .where('id', '=', id)
-      .execute();
+    const { order } = await ordered();
+    await newPayment(platform.database, order, 12_000, {
+      status: 'requires_action',
+      action_url: 'https://pay.example.com/1',
+      updated_at: new Date(time.now),
+    });
     expect(await remind()).toEqual(none);
     time.now += day;
     expect(await remind()).toEqual({ ...none, payments: 1 });

@@ -1,18 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { profile, startTestApi, type TestApi, today, weeks } from '../../../test/api.ts';
-import { startPostgres, type TestPostgres } from '../../../test/database.ts';
+import { describe, expect, it } from 'vitest';
+import { profile, type TestApi, today, weeks, withTestApi } from '../../../test/api.ts';
 import { addDays } from '../../calendar/business-days.ts';
 import { weekOf } from '../../calendar/iso-week.ts';
 
-let postgres: TestPostgres;
 let api: TestApi;
-beforeAll(async () => {
-  postgres = await startPostgres();
-  api = await startTestApi(postgres);
-});
-afterAll(async () => {
-  await api.stop();
-  await postgres.stop();
+withTestApi((started) => {
+  api = started;
 });
 
 const put = (maker: Awaited<ReturnType<TestApi['maker']>>, changes: object) =>

@@ -1,21 +1,14 @@
 /** Posting orders, their events and what one sees of them, without a worker: nothing happens but what is called. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newOrder, startTestApi, type TestApi, today } from '../../../test/api.ts';
-import { startPostgres, type TestPostgres } from '../../../test/database.ts';
+import { describe, expect, it } from 'vitest';
+import { newOrder, type TestApi, today, withTestApi } from '../../../test/api.ts';
 import { newManufacturer, newOrder as storedOrder } from '../../../test/marketplace.ts';
 import { ordersScene } from '../../../test/orders-scene.ts';
 import { addDays } from '../../calendar/business-days.ts';
 import { api as marketplaceApi } from './api.ts';
 
-let postgres: TestPostgres;
 let api: TestApi;
-beforeAll(async () => {
-  postgres = await startPostgres();
-  api = await startTestApi(postgres);
-});
-afterAll(async () => {
-  await api.stop();
-  await postgres.stop();
+withTestApi((started) => {
+  api = started;
 });
 
 const waiting = async (queue: string) => (await api.app.inspector.queues()).find(({ name }) => name === queue)?.ready ?? 0;

@@ -1,20 +1,13 @@
 /** Paying, giving back, and what the reconciliation has found; what the provider makes of it is in lives.test.ts. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startTestApi, type TestApi } from '../../../test/api.ts';
-import { startPostgres, type TestPostgres } from '../../../test/database.ts';
-import { newManufacturer, newOrder } from '../../../test/marketplace.ts';
+import { describe, expect, it } from 'vitest';
+import { type TestApi, withTestApi } from '../../../test/api.ts';
+import { newManufacturer, newOrder, newPayment } from '../../../test/marketplace.ts';
 import { book, captured } from '../../ledger/ledger.ts';
 import { money } from '../../money/money.ts';
 
-let postgres: TestPostgres;
 let api: TestApi;
-beforeAll(async () => {
-  postgres = await startPostgres();
-  api = await startTestApi(postgres);
-});
-afterAll(async () => {
-  await api.stop();
-  await postgres.stop();
+withTestApi((started) => {
+  api = started;
 });
 
 const waiting = async (queue: string) => (await api.app.inspector.queues()).find(({ name }) => name === queue)?.ready ?? 0;
@@ -28,12 +21,7 @@ async function paidOrder() {
     manufacturer_id: (await newManufacturer(database)).id,
     price_minor: 5_000,
   });
-  const { id: payment } = await database
-    .insertInto('payments')
-    .values({ order_id: order, user_id: buyer.user, amount_minor: 5_000, currency: 'EUR', authorise_only: true, payment_method: 'pm_123' })
-    .returning('id')
-    .executeTakeFirstOrThrow();
-  await database.updateTable('payments').set({ status: 'captured', captured_minor: 5_000 }).where('id', '=', payment).execute();
+  const payment = await newPayment(database, order, 5_000, { status: 'captured', captured_minor: 5_000 });
   await database.transaction().execute((transaction) => book(transaction, captured(order, payment, money(5_000, 'EUR'))));
   return { buyer, staff, order, payment };
 }

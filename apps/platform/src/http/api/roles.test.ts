@@ -1,22 +1,15 @@
 /** Who may do what: each route, called by everybody there is, with things of theirs and of others. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newOrder as orderBody, profile, startTestApi, type TestApi, weeks } from '../../../test/api.ts';
-import { startPostgres, type TestPostgres } from '../../../test/database.ts';
-import { newOrder, newUser } from '../../../test/marketplace.ts';
+import { describe, expect, it } from 'vitest';
+import { newOrder as orderBody, profile, type TestApi, weeks, withTestApi } from '../../../test/api.ts';
+import { newOrder, newPayment, newUser } from '../../../test/marketplace.ts';
 import { issueInvoices } from '../../invoices/invoices.ts';
 import { book, captured } from '../../ledger/ledger.ts';
 import { money } from '../../money/money.ts';
 import type { OrderState } from '../../orders/order-states.ts';
 
-let postgres: TestPostgres;
 let api: TestApi;
-beforeAll(async () => {
-  postgres = await startPostgres();
-  api = await startTestApi(postgres);
-});
-afterAll(async () => {
-  await api.stop();
-  await postgres.stop();
+withTestApi((started) => {
+  api = started;
 });
 
 /** A buyer and a manufacturer who have something to do with each other, two who have not, and the staff. */
@@ -72,33 +65,9 @@ async function scene() {
   const asked = await quote(rfq);
   const given = await quote(quoted);
   await database.updateTable('quotes').set({ state: 'quoted', price_minor: 4_000, uses }).where('id', '=', given).execute();
-  const { id: payment } = await database
-    .insertInto('payments')
-    .values({
-      order_id: shipped,
-      user_id: buyer.user,
-      amount_minor: 5_000,
-      currency: 'EUR',
-      authorise_only: true,
-      payment_method: 'pm_123',
-    })
-    .returning('id')
-    .executeTakeFirstOrThrow();
-  await database.updateTable('payments').set({ status: 'captured', captured_minor: 5_000 }).where('id', '=', payment).execute();
+  const payment = await newPayment(database, shipped, 5_000, { status: 'captured', captured_minor: 5_000 });
   await database.transaction().execute((transaction) => book(transaction, captured(shipped, payment, money(5_000, 'EUR'))));
-  const { id: delivery } = await database
-    .insertInto('payments')
-    .values({
-      order_id: delivered,
-      user_id: buyer.user,
-      amount_minor: 5_000,
-      currency: 'EUR',
-      authorise_only: true,
-      payment_method: 'pm_123',
-    })
-    .returning('id')
-    .executeTakeFirstOrThrow();
-  await database.updateTable('payments').set({ status: 'captured', captured_minor: 5_000 }).where('id', '=', delivery).execute();
+  await newPayment(database, delivered, 5_000, { status: 'captured', captured_minor: 5_000 });
   await database.updateTable('orders').set({ paid_at: new Date(), tax_rule: 'domestic' }).where('id', 'in', [shipped, delivered]).execute();
   await database.updateTable('orders').set({ version: 1 }).where('id', '=', shipped).execute();
   await database

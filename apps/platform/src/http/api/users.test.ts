@@ -1,16 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startTestApi, type TestApi } from '../../../test/api.ts';
-import { startPostgres, type TestPostgres } from '../../../test/database.ts';
+import { describe, expect, it } from 'vitest';
+import { type TestApi, withTestApi } from '../../../test/api.ts';
 
-let postgres: TestPostgres;
 let api: TestApi;
-beforeAll(async () => {
-  postgres = await startPostgres();
-  api = await startTestApi(postgres);
-});
-afterAll(async () => {
-  await api.stop();
-  await postgres.stop();
+withTestApi((started) => {
+  api = started;
 });
 
 let count = 0;
