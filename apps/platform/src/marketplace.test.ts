@@ -226,6 +226,30 @@ describe('an order', { timeout: 60_000 }, () => {
     expect(mailsTo('turner@plant.example')).toHaveLength(3);
   });
 
+  it('whose quotes have come to nothing is asked for again, and does not stand in the way of others', async () => {
+    const time = { now: Date.now() };
+    const { database, tasks, happens, state, buyer, order, mailsTo } = await scene({ rfq: true, deps: { now: () => time.now } });
+    await happens('submit', 'buyer', buyer);
+    await state('sourcing');
+    await expect.poll(() => mailsTo('turner@plant.example').length, patience).toBe(1);
+    time.now += 8 * 86_400_000;
+    await database
+      .updateTable('orders')
+      .set({ deadline: new Date(time.now) })
+      .where('id', '=', order)
+      .execute();
+    const other = await newOrder(database, { buyer_id: buyer, mode: 'rfq', due_on: addDays(today, 45), minutes: 60 });
+    await database.updateTable('orders').set({ state: 'submitted' }).where('id', '=', other).execute();
+    const handle = await tasks.processPendingOrders.delay({});
+    expect(await handle.result({ timeout: '30s' })).toMatchObject({ overdue: 1, asked: 2 });
+    await expect.poll(() => mailsTo('turner@plant.example').length, patience).toBe(3);
+    const asked = await database.selectFrom('quotes').select(['order_id', 'state']).orderBy('order_id').execute();
+    expect(asked).toEqual([
+      { order_id: order, state: 'requested' },
+      { order_id: other, state: 'requested' },
+    ]);
+  });
+
   it('that nobody can make waits, and is offered with all that wait when somebody can', async () => {
     const { database, tasks, happens, buyer, maker, order, state, read } = await scene();
     await database.updateTable('manufacturers').set({ active: false }).execute();

@@ -54,7 +54,7 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
   const mail = mailPeople(email);
   const orders = new Orders((): OrderJobs => jobs, now);
   const mails = {
-    orders: orderMails(mail, timeZone, now),
+    orders: orderMails(mail, timeZone),
     payments: paymentMails(mail, { zone: timeZone, now, invoiceLinks: deps.invoiceLinks }),
   };
   const payments = paymentTasks(app, { ...shared, gateway, orders, mails: mails.payments, zone: timeZone });

@@ -6,7 +6,7 @@ import type { NonConformance } from './non-conformances.ts';
 import type { Offer } from './offers.ts';
 import type { OrderState } from './order-states.ts';
 import type { Order, OrderChange, PlatformTransaction } from './orders.ts';
-import type { Quote } from './quotes.ts';
+import { type Quote, roundOf } from './quotes.ts';
 
 export type OrderMails = ReturnType<typeof orderMails>;
 
@@ -32,8 +32,8 @@ const inWords: Readonly<Record<OrderState, string>> = {
 /** Before an award an order is no manufacturer's, also where the buyer is told late. */
 const buyersOnly: ReadonlySet<OrderState> = new Set<OrderState>(['draft', 'submitted', 'sourcing', 'quoted']);
 
-/** @param zone where a day begins. @param now which day it is, in milliseconds since the Unix epoch */
-export function orderMails(mail: MailPeople, zone: string, now: () => number) {
+/** @param zone where a day begins */
+export function orderMails(mail: MailPeople, zone: string) {
   const day = (at: Date | string) => dayForPeople(zone, at);
   const part = ({ id, title, material, quantity, due_on }: Order) => ({ order_id: id, title, material, quantity, deliver_by: day(due_on) });
   return {
@@ -47,7 +47,7 @@ export function orderMails(mail: MailPeople, zone: string, now: () => number) {
     },
     async quoteRequested(transaction: PlatformTransaction, quote: Quote, order: Order): Promise<void> {
       await mail(transaction, {
-        id: `quote-request:${quote.id}`,
+        id: `quote-request:${quote.id}:${roundOf(quote)}`,
         user: await actsFor(transaction, quote.manufacturer_id),
         template: 'quote_requested',
         context: { ...part(order), respond_by: day(quote.expires_at) },
@@ -55,7 +55,7 @@ export function orderMails(mail: MailPeople, zone: string, now: () => number) {
     },
     async quoteReminder(transaction: PlatformTransaction, quote: Quote, order: Order): Promise<void> {
       await mail(transaction, {
-        id: `quote-reminder:${quote.id}`,
+        id: `quote-reminder:${quote.id}:${roundOf(quote)}`,
         user: await actsFor(transaction, quote.manufacturer_id),
         template: 'quote_reminder',
         context: { ...part(order), respond_by: day(quote.expires_at) },
@@ -85,7 +85,11 @@ export function orderMails(mail: MailPeople, zone: string, now: () => number) {
       });
     },
     /** Of a change that both sides hear of: the buyer what it means for him, the manufacturer what he has to do with it. */
-    async changed(transaction: PlatformTransaction, order: Order, { event }: Pick<OrderChange, 'event'>): Promise<void> {
+    async changed(
+      transaction: PlatformTransaction,
+      order: Order,
+      { event, at }: Pick<OrderChange, 'event'> & { readonly at: Date },
+    ): Promise<void> {
       const id = `order:${order.id}:${order.version}`;
       const cancelled = order.state === 'cancelled';
       const fee = order.fee_minor > 0 ? formatMoney(money(order.fee_minor, order.currency)) : undefined;
@@ -93,7 +97,7 @@ export function orderMails(mail: MailPeople, zone: string, now: () => number) {
         id: `${id}:b`,
         user: order.buyer_id,
         ...(cancelled
-          ? { template: 'order_cancelled', context: { order_id: order.id, title: order.title, cancelled_on: day(new Date(now())), fee } }
+          ? { template: 'order_cancelled', context: { order_id: order.id, title: order.title, cancelled_on: day(at), fee } }
           : { template: 'order_status', context: { order_id: order.id, status: inWords[order.state] } }),
       });
       if (order.manufacturer_id === null || buyersOnly.has(order.state)) return;

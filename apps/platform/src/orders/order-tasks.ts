@@ -98,7 +98,7 @@ export function orderTasks(
         if (change === undefined) throw new PermanentError(`order ${order_id} has no version ${version}`);
         const order = await transaction.selectFrom('orders').selectAll().where('id', '=', order_id).executeTakeFirstOrThrow();
         // As it was then: it may be further by now.
-        await mails.changed(transaction, { ...order, state: change.to_state, version }, { event: change.event });
+        await mails.changed(transaction, { ...order, state: change.to_state, version }, { event: change.event, at: change.at });
         return { state: change.to_state };
       }),
   });
@@ -114,10 +114,13 @@ export function orderTasks(
       const round = await processPending(match, { ...assignment, signal: ctx.signal }, ctx.log);
       // Quotes are asked for one order at a time: nobody's hours are held by that.
       const asking = await database.selectFrom('orders').select('id').where('state', '=', 'submitted').where('mode', '=', 'rfq').execute();
+      const failures: unknown[] = [];
       for (const order of asking) {
         ctx.signal.throwIfAborted();
-        await matchOrder(match, order.id);
+        // One that cannot be matched does not stand in the way of the others.
+        await matchOrder(match, order.id).catch((error: unknown) => failures.push(error));
       }
+      if (failures.length > 0) throw failures[0];
       return { ...round, overdue, asked: asking.length };
     },
   });

@@ -22,6 +22,11 @@ export class QuoteError extends Error {
   }
 }
 
+/** Which time of several a quote is asked for: one whose time was over can be asked for again. */
+export function roundOf({ expires_at }: Pick<Quote, 'expires_at'>): string {
+  return String(Math.floor(expires_at.getTime() / 1_000));
+}
+
 /** Asks manufacturers who are not asked already; those again whose time was over. The order must be locked. @returns whom it has asked */
 export async function requestQuotes(
   transaction: PlatformTransaction,

@@ -93,6 +93,16 @@ describe('reminders', { timeout: 60_000 }, () => {
     expect(await remind()).toEqual(none);
     await expect.poll(() => mailsTo('turner@plant.example').length, patience).toBe(1);
     expect(platform.smtp.mails).toHaveLength(1);
+    // Its time is over, and it is asked for again: that is another thing.
+    time.now += 10 * day;
+    await database
+      .updateTable('quotes')
+      .set({ expires_at: new Date(time.now + day) })
+      .where('manufacturer_id', '=', maker.id)
+      .execute();
+    expect(await remind()).toEqual({ ...none, quotes: 1 });
+    expect(await remind()).toEqual(none);
+    await expect.poll(() => mailsTo('turner@plant.example').length, patience).toBe(2);
   });
 
   it('of an order that is late go to both sides, also when two runs look at once', async () => {

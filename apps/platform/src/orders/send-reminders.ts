@@ -7,6 +7,7 @@ import { dayIn } from '../calendar/business-days.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { OrderMails } from './order-mails.ts';
 import { lockOrder, type Order, type PlatformTransaction } from './orders.ts';
+import { roundOf } from './quotes.ts';
 import { isFirstTime } from './reminders.ts';
 
 export interface ReminderDeps {
@@ -35,18 +36,27 @@ const most = 1_000;
 
 type Kind = 'quote_due' | 'payment_due' | 'payment_missing' | 'order_late';
 
+interface Due {
+  readonly id: number;
+  /** Which time of several. */
+  readonly occasion: string;
+}
+
+/** Of a thing that is reminded of once in its life. */
+const once = '1';
+
 export async function sendReminders(deps: ReminderDeps, signal: AbortSignal): Promise<SentReminders> {
   const { database, mails, now, zone, paymentDue } = deps;
-  const each = (kind: Kind, ids: readonly number[], tell: (transaction: PlatformTransaction, id: number) => Promise<unknown>) =>
+  const each = (kind: Kind, ids: readonly Due[], tell: (transaction: PlatformTransaction, id: number) => Promise<unknown>) =>
     eachOnce(database, kind, ids, signal, tell);
 
   const quotes = await database
     .selectFrom('quotes')
-    .select('id')
+    .select(['id', 'expires_at'])
     .where('state', '=', 'requested')
     .where('expires_at', '>', new Date(now()))
     .where('expires_at', '<=', new Date(now() + quoteAheadMs))
-    .where(notTold('quote_due', 'quotes.id'))
+    .where(notTold('quote_due', 'quotes.id', sql`floor(extract(epoch from quotes.expires_at))::bigint::text`))
     .limit(most)
     .execute();
   const payments = await database
@@ -77,10 +87,14 @@ export async function sendReminders(deps: ReminderDeps, signal: AbortSignal): Pr
     .execute();
 
   return {
-    quotes: await each('quote_due', idsOf(quotes), async (transaction, id) => {
-      const quote = await transaction.selectFrom('quotes').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
-      await mails.quoteReminder(transaction, quote, await orderOf(transaction, quote.order_id));
-    }),
+    quotes: await each(
+      'quote_due',
+      quotes.map((quote) => ({ id: quote.id, occasion: roundOf(quote) })),
+      async (transaction, id) => {
+        const quote = await transaction.selectFrom('quotes').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+        await mails.quoteReminder(transaction, quote, await orderOf(transaction, quote.order_id));
+      },
+    ),
     payments:
       (await each('payment_due', idsOf(payments), async (transaction, id) => {
         const { order_id } = await transaction.selectFrom('payments').select('order_id').where('id', '=', id).executeTakeFirstOrThrow();
@@ -96,16 +110,16 @@ export async function sendReminders(deps: ReminderDeps, signal: AbortSignal): Pr
 async function eachOnce(
   database: PlatformDatabase,
   kind: Kind,
-  ids: readonly number[],
+  due: readonly Due[],
   signal: AbortSignal,
   tell: (transaction: PlatformTransaction, id: number) => Promise<unknown>,
 ): Promise<number> {
   let told = 0;
-  for (const id of ids) {
+  for (const { id, occasion } of due) {
     signal.throwIfAborted();
     const first = await database.transaction().execute(async (transaction) => {
       // Another run may be at it.
-      if (!(await isFirstTime(transaction, { kind, subject: String(id), occasion: '1' }))) return false;
+      if (!(await isFirstTime(transaction, { kind, subject: String(id), occasion }))) return false;
       await tell(transaction, id);
       return true;
     });
@@ -114,14 +128,15 @@ async function eachOnce(
   return told;
 }
 
-function notTold(kind: Kind, column: string) {
-  return sql<boolean>`not exists (select 1 from platform.reminders r where r.kind = ${kind} and r.subject = ${sql.ref(column)}::text)`;
+function notTold(kind: Kind, column: string, occasion = sql`${once}`) {
+  return sql<boolean>`not exists (
+    select 1 from platform.reminders r where r.kind = ${kind} and r.subject = ${sql.ref(column)}::text and r.occasion = ${occasion})`;
 }
 
 function orderOf(transaction: PlatformTransaction, id: number): Promise<Order> {
   return transaction.selectFrom('orders').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
 }
 
-function idsOf(rows: readonly { readonly id: number }[]): readonly number[] {
-  return rows.map(({ id }) => id);
+function idsOf(rows: readonly { readonly id: number }[]): readonly Due[] {
+  return rows.map(({ id }) => ({ id, occasion: once }));
 }
