@@ -41,7 +41,7 @@ async function statesOf({ database }: TestPlatform): Promise<Readonly<Record<str
     .groupBy('state')
     .orderBy('state')
     .execute();
-  return Object.fromEntries(rows.map(({ state, n }) => [state, Number(n)]));
+  return Object.fromEntries(rows.map(({ state, n }) => [state, n]));
 }
 
 /** Nothing runs, waits or is about to be tried again. Each offer has a job in a day, which is of no account. */
@@ -53,7 +53,7 @@ async function isQuiet({ app, database }: TestPlatform): Promise<boolean> {
     .select(({ fn }) => fn.countAll<number>().as('offers'))
     .executeTakeFirstOrThrow();
   const sum = (of: 'ready' | 'running' | 'scheduled') => queues.reduce((total, queue) => total + queue[of], 0);
-  return waiting + sum('ready') + sum('running') === 0 && sum('scheduled') === Number(offers);
+  return waiting + sum('ready') + sum('running') === 0 && sum('scheduled') === offers;
 }
 
 async function deadLetters({ app }: TestPlatform): Promise<readonly string[]> {
