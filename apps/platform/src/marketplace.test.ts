@@ -248,6 +248,16 @@ describe('an order', { timeout: 60_000 }, () => {
       { order_id: order, state: 'requested' },
       { order_id: other, state: 'requested' },
     ]);
+    // Nobody can make it any more: what was asked for is over.
+    await database.updateTable('manufacturers').set({ active: false }).execute();
+    time.now += 8 * 86_400_000;
+    await database
+      .updateTable('orders')
+      .set({ deadline: new Date(time.now) })
+      .execute();
+    expect(await (await tasks.processPendingOrders.delay({})).result({ timeout: '30s' })).toMatchObject({ overdue: 2 });
+    const left = await database.selectFrom('quotes').select('state').execute();
+    expect(left).toEqual([{ state: 'expired' }, { state: 'expired' }]);
   });
 
   it('that nobody can make waits, and is offered with all that wait when somebody can', async () => {

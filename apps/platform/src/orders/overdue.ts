@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { OrderEvent, OrderState } from './order-states.ts';
 import { lockOrder, type Orders } from './orders.ts';
+import { expireQuotes } from './quotes.ts';
 
 const steps: ReadonlyMap<OrderState, OrderEvent> = new Map<OrderState, OrderEvent>([
   ['delivered', 'accept_parts'],
@@ -48,6 +49,7 @@ export async function takeOverdueSteps(
           transaction,
         );
         if (rows[0]?.open === true) return false;
+        await expireQuotes(transaction, id, now);
       }
       await orders.applyTo(transaction, order, { event, actor: 'system', data: { overdue: true } });
       return true;

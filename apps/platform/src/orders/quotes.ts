@@ -49,10 +49,21 @@ export async function requestQuotes(
       conflict
         .columns(['order_id', 'manufacturer_id'])
         .doUpdateSet({ state: 'requested', expires_at: new Date(now + quoteForMs) })
-        .where('quotes.state', 'in', ['requested', 'quoted'])
+        .where('quotes.state', 'in', ['requested', 'quoted', 'expired'])
         .where('quotes.expires_at', '<=', new Date(now)),
     )
     .returningAll()
+    .execute();
+}
+
+/** Those of an order whose time is over: nobody can give or take them any more. */
+export async function expireQuotes(transaction: PlatformTransaction, order: number, now: number): Promise<void> {
+  await transaction
+    .updateTable('quotes')
+    .set({ state: 'expired', decided_at: new Date(now) })
+    .where('order_id', '=', order)
+    .where('state', 'in', ['requested', 'quoted'])
+    .where('expires_at', '<=', new Date(now))
     .execute();
 }
 

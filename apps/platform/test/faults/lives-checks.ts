@@ -66,7 +66,7 @@ export async function wrongMoney(database: PlatformDatabase, { ledger }: Pick<Sa
     .filter(([, sum]) => sum !== 0)
     .map(([currency, sum]) => `the books are ${sum} off in ${currency}`);
   for (const { reference } of ledger.doubleCharges()) complaints.push(`${reference} was charged twice`);
-  const held = new Map<string, number>();
+  const held = new Map([...ledger.totals()].map(([currency, { captured, refunded }]) => [currency, captured - refunded]));
   for (const payment of await database.selectFrom('payments').selectAll().execute()) {
     const charges = ledger.charges(`payment-${payment.id}`);
     const sum = (of: (charge: (typeof charges)[number]) => number) =>
@@ -76,16 +76,15 @@ export async function wrongMoney(database: PlatformDatabase, { ledger }: Pick<Sa
     if (payment.captured_minor !== theirs.captured || payment.refunded_minor !== theirs.refunded || payment.disputed !== takenBack > 0) {
       complaints.push(`payment ${payment.id} is not as the provider has it`);
     }
-    held.set(payment.currency, (held.get(payment.currency) ?? 0) + theirs.captured - theirs.refunded - takenBack);
+    held.set(payment.currency, (held.get(payment.currency) ?? 0) - takenBack);
   }
-  const totals = ledger.totals();
-  for (const currency of new Set([...held.keys(), ...totals.keys()])) {
+  for (const [currency, theirs] of held) {
     const { rows } = await sql<{ sum: number }>`
       select coalesce(sum(amount_minor), 0)::bigint as sum from platform.ledger_entries where account = 'gateway' and currency = ${currency}`.execute(
       database,
     );
     const ours = rows[0]?.sum;
-    if (ours !== held.get(currency)) complaints.push(`the account gateway has ${ours} ${currency}, the provider ${held.get(currency)}`);
+    if (ours !== theirs) complaints.push(`the account gateway has ${ours} ${currency}, the provider ${theirs}`);
   }
   return [
     ...complaints,

@@ -74,7 +74,6 @@ export class People {
   /** Everybody does what is to be done now; so many new orders come at most. @returns how many things were done */
   async round(drafts: number): Promise<number> {
     await this.#bringTheirDay();
-    await this.#letGoWhatIsOver();
     this.#idle = new Set(await this.#withIdlePeople());
     return (
       (await this.#approve()) +
@@ -89,17 +88,6 @@ export class People {
     await sql`
       update platform.orders o set due_on = ${yesterday}
       where state = 'in_production' and due_on > ${yesterday} and ${isOneOf(of.late)}`.execute(this.#options.platform.database);
-  }
-
-  /** The story has whoever was asked quote, or say no, before the buyer awards: also one whose time is over, and who is asked no more. */
-  async #letGoWhatIsOver(): Promise<void> {
-    const now = new Date(this.#options.now());
-    await sql`
-      update platform.quotes q set state = 'declined'
-      where q.state = 'requested' and q.expires_at <= ${now}
-        and exists (select 1 from platform.quotes other where other.order_id = q.order_id and other.expires_at > ${now})`.execute(
-      this.#options.platform.database,
-    );
   }
 
   #withIdlePeople(): Promise<readonly number[]> {

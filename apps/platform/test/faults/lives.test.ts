@@ -19,10 +19,10 @@ import { People, withAskingBanks } from './lives-people.ts';
 import { LivesWorkers } from './lives-workers.ts';
 
 const long = process.env['TAKTLINE_LONG'] === '1';
-const count = Number(process.env['LIVES_ORDERS'] ?? (long ? 10_000 : 60));
+const count = Number(process.env['LIVES_ORDERS'] ?? (long ? 10_000 : 24));
 const timeout = 300_000 + count * 800;
 /** Between two kills. A process that has just begun works slowly: of very many orders fewer would come to their end in a minute. */
-const everyMs = long ? ([3_000, 9_000] as const) : ([1_000, 3_000] as const);
+const everyMs = long ? ([3_000, 9_000] as const) : ([2_000, 5_000] as const);
 const dayMs = 86_400_000;
 /** Days pass one by one while quotes, offers and payments run out, and then by weeks, until everybody's time is over. */
 const days = [...Array.from({ length: 9 }, () => 1), ...Array.from({ length: 15 }, () => 7)];
@@ -102,7 +102,7 @@ async function throughTheirLives({ annotate, onTestFinished }: TestContext, redi
   /** Until nothing moves any more, and nobody has anything to do. */
   async function rest(): Promise<void> {
     for (let quiet = 0; quiet < 3; ) {
-      const done = await people.round(100);
+      const done = await people.round(200);
       quiet = done === 0 && (await isQuiet(platform)) ? quiet + 1 : 0;
       expect(workers.crashes).toEqual([]);
       if (done === 0) await sleep(50);
@@ -169,7 +169,7 @@ async function throughTheirLives({ annotate, onTestFinished }: TestContext, redi
   expect.soft(doubled.length).toBeLessThanOrEqual(cut.size);
   expect.soft((await app.outbox.lag()).kept).toBe(0);
   expect.soft(crashes).toEqual([]);
-  expect.soft(kills).toBeGreaterThan(3);
+  expect.soft(kills).toBeGreaterThan(2);
 }
 
 describe(`${count} orders from their draft to their end, while their workers are killed`, { timeout }, () => {
