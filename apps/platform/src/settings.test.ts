@@ -64,7 +64,7 @@ describe('readSettings', () => {
       'TAKTLINE_LOG_LEVEL',
     ]);
     expect(problems[3]).toBe('PORT is "80000": expected a whole number from 0 (any free port) to 65535');
-    expect(problems[2]).toContain('no login yet');
+    expect(problems[2]).toContain('have no login');
   });
 
   it.each([
