@@ -9,6 +9,7 @@ import type { EmailTasks } from './email/email-tasks.ts';
 import { mailPeople } from './email/mail-people.ts';
 import type { AssignOptions } from './matching/assign.ts';
 import type { Weights } from './matching/score.ts';
+import { amountDue } from './orders/award.ts';
 import {
   type Credit,
   closeNonConformances,
@@ -73,8 +74,9 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
     notify: (transaction, { id, version }) => ordering.notifyStatus.enqueue({ order_id: id, version }, { transaction }),
     authorise: (transaction, order) => {
       // A buyer who has named none is reminded, and pays by payment.process himself.
-      if (order.payment_method === null || order.price_minor === null) return Promise.resolve();
-      return payments.processPayment.enqueue(reservation(order, order.price_minor, order.payment_method), { transaction });
+      const due = amountDue(order);
+      if (order.payment_method === null || due === undefined) return Promise.resolve();
+      return payments.processPayment.enqueue(reservation(order, due, order.payment_method), { transaction });
     },
     capture: (transaction, { id }) => payments.capturePayment.enqueue({ order_id: id }, { transaction }),
     payout: (transaction, { id }) => payments.payOut.enqueue({ order_id: id }, { transaction }),

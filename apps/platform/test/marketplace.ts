@@ -112,3 +112,21 @@ export async function newPayment(
   if (Object.keys(state).length > 0) await database.updateTable('payments').set(state).where('id', '=', id).execute();
   return id;
 }
+
+/** Says that an order was shipped, as its first event. */
+export async function noteShipped(database: PlatformDatabase, order: number): Promise<void> {
+  await database
+    .insertInto('order_events')
+    .values({
+      order_id: order,
+      version: 1,
+      event: 'ship',
+      from_state: 'inspection',
+      to_state: 'shipped',
+      actor: 'staff',
+      actor_id: null,
+      data: '{}',
+    })
+    .execute();
+  await database.updateTable('orders').set({ version: 1 }).where('id', '=', order).execute();
+}

@@ -3,7 +3,7 @@
  * as common as in life: 5% of the payments are declined, 1% of the orders end in a dispute, 3% have parts that are not right.
  * Four currencies, two zones with daylight saving.
  */
-import type { OfferedProcess } from '../accounts/manufacturer-profiles.ts';
+import type { ManufacturerProfile, OfferedProcess } from '../accounts/manufacturer-profiles.ts';
 import { addDays, isBusinessDay } from '../calendar/business-days.ts';
 import { mondayOf, nextWeek, weekOf } from '../calendar/iso-week.ts';
 import { type SampleRandom, sampleRandom } from './sample-random.ts';
@@ -27,22 +27,12 @@ export interface SampleUser {
   readonly vatId: string | undefined;
 }
 
-export interface SampleManufacturer {
+export interface SampleManufacturer extends Omit<ManufacturerProfile, 'active' | 'processes' | 'machines'> {
   readonly user: SampleUser;
-  readonly name: string;
-  readonly country: string;
-  readonly latitude: number;
-  readonly longitude: number;
-  readonly timeZone: string;
-  readonly leadDays: number;
-  readonly exportCountries: readonly string[];
   readonly ratings: readonly number[];
   readonly delivered: number;
   readonly deliveredInTime: number;
   readonly processes: readonly SampleProcess[];
-  readonly certificates: readonly { readonly name: string; readonly validUntil: string }[];
-  readonly closures: readonly string[];
-  readonly capacity: readonly { readonly process: string; readonly week: string; readonly minutes: number }[];
 }
 
 export interface SampleProcess extends OfferedProcess {

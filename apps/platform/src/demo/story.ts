@@ -8,6 +8,7 @@ import type { PlatformDatabase } from '../database/database.ts';
 import type { Marketplace } from '../marketplace.ts';
 import type { RankedCandidate } from '../matching/score.ts';
 import { money, share } from '../money/money.ts';
+import { amountDue } from '../orders/award.ts';
 import { OfferError } from '../orders/offers.ts';
 import { type OrderActor, type OrderEvent, type OrderState, OrderStateError } from '../orders/order-states.ts';
 import { type Order, OrderError, type PlatformTransaction } from '../orders/orders.ts';
@@ -201,8 +202,9 @@ export class Story {
   }
 
   async #payAnotherWay(transaction: PlatformTransaction, order: Order): Promise<boolean> {
-    if (order.held_state !== 'awarded' || order.price_minor === null) return false;
-    await this.#deps.tasks.processPayment.enqueue(reservation(order, order.price_minor, otherCard), {
+    const due = amountDue(order);
+    if (order.held_state !== 'awarded' || due === undefined) return false;
+    await this.#deps.tasks.processPayment.enqueue(reservation(order, due, otherCard), {
       transaction,
       id: `story-pays:${order.id}`,
     });

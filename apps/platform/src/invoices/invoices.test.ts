@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { withDatabase } from '../../test/database.ts';
-import { newManufacturer, newOrder, newPayment, newUser } from '../../test/marketplace.ts';
+import { newManufacturer, newOrder, newPayment, newUser, noteShipped } from '../../test/marketplace.ts';
 import { readPdf } from '../../test/pdf-text.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import { invoiceNumber } from './invoice-document.ts';
@@ -24,19 +24,7 @@ async function shipped({ manufacturer, price = priceMinor, tax = taxMinor }: { m
     .set({ state: 'shipped', tax_rule: 'domestic', tax_rate: 2_000, tax_minor: tax, paid_at: new Date('2026-11-20T12:00:00Z') })
     .where('id', '=', order)
     .execute();
-  await database
-    .insertInto('order_events')
-    .values({
-      order_id: order,
-      version: 1,
-      event: 'ship',
-      from_state: 'inspection',
-      to_state: 'shipped',
-      actor: 'staff',
-      actor_id: null,
-      data: '{}',
-    })
-    .execute();
+  await noteShipped(database, order);
   const payment = await newPayment(database, order, price + tax, { status: 'captured', captured_minor: price + tax });
   const refund = async (amount: number) => {
     const { id } = await database

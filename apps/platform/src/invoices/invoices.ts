@@ -4,11 +4,12 @@
  * each year. A number is drawn in the transaction that stores its invoice: one that is rolled back has drawn none.
  */
 import { createHash } from 'node:crypto';
-import { type Selectable, sql } from 'kysely';
+import { sql } from 'kysely';
 import { dayIn } from '../calendar/business-days.ts';
-import type { InvoicesTable, RefundsTable } from '../database/money-tables.ts';
 import { type Money, money, share, subtract } from '../money/money.ts';
 import { lockOrder, type Order, type PlatformTransaction } from '../orders/orders.ts';
+import { paymentOf, referenceOf } from '../payments/payments.ts';
+import type { StoredRefund } from '../payments/refunds.ts';
 import {
   composeInvoice,
   type InvoiceDocument,
@@ -36,8 +37,6 @@ export interface IssueDeps {
   /** In the same transaction. */
   readonly tell: (transaction: PlatformTransaction, issued: IssuedInvoice, order: Order) => Promise<unknown>;
 }
-
-type Refund = Selectable<RefundsTable>;
 
 /**
  * Issues what is missing: nothing before the parts are shipped, and nothing twice.
@@ -67,8 +66,6 @@ export async function issueInvoices(transaction: PlatformTransaction, id: number
   }
   return issued;
 }
-
-export type StoredInvoice = Selectable<InvoicesTable>;
 
 /** Whatever is on it but its number and day. */
 type Unnumbered = Omit<InvoiceDraft, 'series' | 'number' | 'issuedOn'>;
@@ -114,15 +111,10 @@ async function store(transaction: PlatformTransaction, { zone, now, tell }: Issu
 
 async function invoiceOf(transaction: PlatformTransaction, order: Order, shippedAt: Date, zone: string): Promise<Unnumbered> {
   const { id, buyer_id, manufacturer_id, title, process, material, quantity, price_minor, currency, tax_rate, tax_rule, paid_at } = order;
-  if (manufacturer_id === null || price_minor === null || tax_rule === null || paid_at === null) {
+  const payment = await paymentOf(transaction, id);
+  if (manufacturer_id === null || price_minor === null || tax_rule === null || paid_at === null || payment === undefined) {
     throw new Error(`order ${id} was shipped without a price, or before it was paid for`);
   }
-  const payment = await transaction
-    .selectFrom('payments')
-    .select('id')
-    .where('order_id', '=', id)
-    .where('captured_minor', '>', 0)
-    .executeTakeFirstOrThrow();
   const note = noteOf({ rule: tax_rule });
   return {
     kind: 'invoice',
@@ -140,14 +132,14 @@ async function invoiceOf(transaction: PlatformTransaction, order: Order, shipped
     ],
     currency,
     reverseCharge: tax_rule === 'reverse_charge',
-    paymentReference: `payment-${payment.id}`,
+    paymentReference: referenceOf(payment),
     notes: [...(note === undefined ? [] : [note]), 'Issued by the Taktline platform in the name and on behalf of the seller.'],
     orderId: id,
   };
 }
 
 /** Exactly what goes back. An amount that no net amount with its tax comes to has the difference in a line of its own. */
-function creditNoteOf(invoice: InvoiceDocument, { amount_minor, currency, reason }: Refund): Unnumbered {
+function creditNoteOf(invoice: InvoiceDocument, { amount_minor, currency, reason }: StoredRefund): Unnumbered {
   const { seller, buyer, reverseCharge, supplyOn, orderId, paymentReference, lines, totals } = invoice;
   const shared = {
     kind: 'credit_note' as const,
@@ -211,7 +203,7 @@ async function lastShipment(transaction: PlatformTransaction, order: number): Pr
   return shipped?.at;
 }
 
-function refundsOf(transaction: PlatformTransaction, order: number): Promise<readonly Refund[]> {
+function refundsOf(transaction: PlatformTransaction, order: number): Promise<readonly StoredRefund[]> {
   return transaction
     .selectFrom('refunds')
     .innerJoin('payments', 'payments.id', 'refunds.payment_id')

@@ -6,6 +6,7 @@ import type { Selectable } from 'kysely';
 import type { Disposition, NonConformanceCause, NonConformancesTable } from '../database/marketplace-tables.ts';
 import { add, type Money, money, sameCurrency, share } from '../money/money.ts';
 import { lockOrder, type Order, type OrderChange, type Orders, type PlatformTransaction } from './orders.ts';
+import { addToRecord } from './ratings.ts';
 
 export type NonConformance = Selectable<NonConformancesTable>;
 
@@ -92,11 +93,7 @@ async function note(
   values: Pick<NonConformance, 'quantity' | 'cause' | 'disposition' | 'credit_minor'>,
 ): Promise<NonConformance> {
   const manufacturer = order.manufacturer_id as number;
-  await transaction
-    .updateTable('manufacturers')
-    .set((update) => ({ rating_sum: update('rating_sum', '+', rating), rating_count: update('rating_count', '+', 1) }))
-    .where('id', '=', manufacturer)
-    .execute();
+  await addToRecord(transaction, manufacturer, rating);
   return transaction
     .insertInto('non_conformances')
     .values({ order_id: order.id, manufacturer_id: manufacturer, ...values })

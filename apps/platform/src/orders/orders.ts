@@ -82,10 +82,8 @@ export class Orders {
   /** The same to an order that the transaction has locked already. */
   async applyTo(transaction: PlatformTransaction, order: Order, change: OrderChange): Promise<Order> {
     const { event, actor, actorId, expectedVersion, data = {} } = change;
-    const set = { ...change.set, ...(await award(transaction, order, change)), ...cancellation(order, change) };
-    if (expectedVersion !== undefined && expectedVersion !== order.version) {
-      throw new OrderError('VERSION_CONFLICT', `the order is at version ${order.version} now; read it again`);
-    }
+    const set = { ...change.set, ...cancellation(order, change) };
+    mustBeAt(order, expectedVersion);
     await mayAct(transaction, order, change);
     const step = nextStep(factsOf({ ...order, ...set }), event, actor);
     const now = this.#now();
@@ -93,6 +91,7 @@ export class Orders {
       .updateTable('orders')
       .set({
         ...set,
+        ...(await award(transaction, order, change)),
         state: step.to,
         held_state: step.heldState ?? null,
         version: order.version + 1,
@@ -127,6 +126,13 @@ export async function lockOrder(transaction: PlatformTransaction, id: number): P
   const order = await transaction.selectFrom('orders').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
   if (order === undefined) throw new OrderError('NOT_FOUND', `there is no order ${id}`);
   return order;
+}
+
+/** @param seen the version that somebody has seen; undefined for any. @throws OrderError `VERSION_CONFLICT` */
+export function mustBeAt({ version }: Pick<Order, 'version'>, seen: number | undefined): void {
+  if (seen !== undefined && seen !== version) {
+    throw new OrderError('VERSION_CONFLICT', `the order is at version ${version} now; read it again`);
+  }
 }
 
 export function eventsOfOrder(database: PlatformDatabase, id: number): Promise<readonly Selectable<OrderEventsTable>[]> {

@@ -1,6 +1,6 @@
 /** What the payment tasks take. How something is paid is marked as sensitive: the engine masks it wherever a person may read it. */
 import { z } from 'zod';
-import { add, decimalOf, type Money, MoneyError, money, parseAmount } from '../money/money.ts';
+import { decimalOf, type Money, MoneyError, parseAmount } from '../money/money.ts';
 import type { Order } from '../orders/orders.ts';
 
 const id = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
@@ -37,15 +37,15 @@ export function amountOf({ amount, currency }: ProcessPaymentInput): Money {
   return parseAmount(amount, currency);
 }
 
-/** What payment.process takes to reserve the price of an order, and its tax. */
+/** What payment.process takes to reserve what is due for an order. */
 export function reservation(
-  { id: order, buyer_id, currency, tax_minor }: Pick<Order, 'id' | 'buyer_id' | 'currency' | 'tax_minor'>,
-  priceMinor: number,
+  { id: order, buyer_id }: Pick<Order, 'id' | 'buyer_id'>,
+  due: Money,
   paymentMethod: string,
 ): z.input<typeof processPaymentInput> {
   return {
-    amount: decimalOf(add(money(priceMinor, currency), money(tax_minor, currency))),
-    currency,
+    amount: decimalOf(due),
+    currency: due.currency,
     payment_method_id: paymentMethod,
     order_id: order,
     user_id: buyer_id,

@@ -2,7 +2,8 @@
 import { z } from '@hono/zod-openapi';
 import type { NonConformance } from '../../orders/non-conformances.ts';
 import { OrderStateError } from '../../orders/order-states.ts';
-import { lockOrder, type Order, OrderError, type PlatformTransaction } from '../../orders/orders.ts';
+import { lockOrder, mustBeAt } from '../../orders/orders.ts';
+import { rateOrder } from '../../orders/ratings.ts';
 import { noteActOf } from './caller-acts.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiError } from './errors.ts';
@@ -178,7 +179,8 @@ export function orderParts({ database, tasks }: ApiDeps): Api {
       if (order.state !== 'closed' || order.manufacturer_id === null) {
         throw new OrderStateError('ILLEGAL_EVENT', `an order that is ${order.state} cannot be rated yet`);
       }
-      const noted = await noteRating(transaction, number, order.manufacturer_id, stars);
+      const noted = await rateOrder(transaction, number, order.manufacturer_id, stars);
+      if (noted === undefined) throw new ApiError('RATED');
       await noteActOf(transaction, caller, { action: 'order.rate', subject: `order:${number}`, data: { stars } });
       return noted;
     });
@@ -186,30 +188,6 @@ export function orderParts({ database, tasks }: ApiDeps): Api {
   });
 
   return api;
-}
-
-/** @throws OrderError `VERSION_CONFLICT` */
-function mustBeAt(order: Order, seen: number | undefined): void {
-  if (seen !== undefined && seen !== order.version) {
-    throw new OrderError('VERSION_CONFLICT', `the order is at version ${order.version} now; read it again`);
-  }
-}
-
-/** It counts for the record of the manufacturer. @throws ApiError `RATED` */
-async function noteRating(transaction: PlatformTransaction, order: number, manufacturer: number, stars: number) {
-  const rating = await transaction
-    .insertInto('ratings')
-    .values({ order_id: order, manufacturer_id: manufacturer, stars })
-    .onConflict((conflict) => conflict.doNothing())
-    .returningAll()
-    .executeTakeFirst();
-  if (rating === undefined) throw new ApiError('RATED');
-  await transaction
-    .updateTable('manufacturers')
-    .set((update) => ({ rating_sum: update('rating_sum', '+', stars), rating_count: update('rating_count', '+', 1) }))
-    .where('id', '=', manufacturer)
-    .execute();
-  return rating;
 }
 
 function answerOf(row: NonConformance, currency: string): z.infer<typeof nonConformanceShape> {

@@ -4,6 +4,8 @@ import type { Selectable } from 'kysely';
 import type { Caller } from '../../accounts/api-keys.ts';
 import type { PlatformDatabase } from '../../database/database.ts';
 import type { PaymentAttemptsTable } from '../../database/money-tables.ts';
+import type { Money } from '../../money/money.ts';
+import { amountDue } from '../../orders/award.ts';
 import { lockOrder, type Order } from '../../orders/orders.ts';
 import { paymentMethodSchema, reservation } from '../../payments/payment-input.ts';
 import { type Payment, PaymentError } from '../../payments/payments.ts';
@@ -158,7 +160,7 @@ export function payments({ database, tasks }: ApiDeps): Api {
     const job = await database.transaction().execute(async (transaction) => {
       const order = await lockOrder(transaction, number);
       await partyOf(transaction, caller, order);
-      const input = { ...reservation(order, priceToPay(order), payment_method), authorise_only };
+      const input = { ...reservation(order, toPay(order), payment_method), authorise_only };
       const { id: enqueued } = await tasks.processPayment.enqueue(input, { transaction });
       await noteActOf(transaction, caller, { action: 'order.pay', subject: `order:${number}`, data: { authorise_only } });
       return enqueued;
@@ -226,11 +228,13 @@ export function payments({ database, tasks }: ApiDeps): Api {
 }
 
 /** What payment.process would refuse is said at once. @throws PaymentError `NOT_PAYABLE` */
-function priceToPay({ state, held_state, price_minor }: Order): number {
-  if (price_minor === null || (state !== 'awarded' && held_state !== 'awarded')) {
+function toPay(order: Order): Money {
+  const { state, held_state } = order;
+  const due = amountDue(order);
+  if (due === undefined || (state !== 'awarded' && held_state !== 'awarded')) {
     throw new PaymentError('NOT_PAYABLE', `an order that is ${state} is not to be paid`);
   }
-  return price_minor;
+  return due;
 }
 
 /** @throws ApiError `NOT_FOUND`, also for that of somebody else */

@@ -1,7 +1,7 @@
 /** Who may do what: each route, called by everybody there is, with things of theirs and of others. */
 import { describe, expect, it } from 'vitest';
 import { newOrder as orderBody, profile, type TestApi, weeks, withTestApi } from '../../../test/api.ts';
-import { newOrder, newPayment, newUser } from '../../../test/marketplace.ts';
+import { newOrder, newPayment, newUser, noteShipped } from '../../../test/marketplace.ts';
 import { issueInvoices } from '../../invoices/invoices.ts';
 import { book, captured } from '../../ledger/ledger.ts';
 import { money } from '../../money/money.ts';
@@ -69,20 +69,7 @@ async function scene() {
   await database.transaction().execute((transaction) => book(transaction, captured(shipped, payment, money(5_000, 'EUR'))));
   await newPayment(database, delivered, 5_000, { status: 'captured', captured_minor: 5_000 });
   await database.updateTable('orders').set({ paid_at: new Date(), tax_rule: 'domestic' }).where('id', 'in', [shipped, delivered]).execute();
-  await database.updateTable('orders').set({ version: 1 }).where('id', '=', shipped).execute();
-  await database
-    .insertInto('order_events')
-    .values({
-      order_id: shipped,
-      version: 1,
-      event: 'ship',
-      from_state: 'inspection',
-      to_state: 'shipped',
-      actor: 'staff',
-      actor_id: null,
-      data: '{}',
-    })
-    .execute();
+  await noteShipped(database, shipped);
   const [issued] = await database
     .transaction()
     .execute((transaction) => issueInvoices(transaction, shipped, { zone: 'UTC', now: Date.now, tell: async () => undefined }));
