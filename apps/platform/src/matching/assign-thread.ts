@@ -1,12 +1,14 @@
 /**
- * The thread in which HiGHS runs, see solver.ts: it makes the first assignment better, has HiGHS go on from there, and sends what is
- * found and what is proven as it goes, so that both are known even when the thread is terminated.
+ * The thread in which HiGHS runs, see solver.ts: it makes the first assignment better, by the greedy way and then by polishing, has
+ * HiGHS go on from there, and sends what is found and what is proven as it goes, so that both are known even when the thread is
+ * terminated.
  */
 import { createRequire } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import type HighsPackage from 'highs';
 import type { Highs, Model } from 'highs';
-import { boundOf, worthOf } from './assignment-problem.ts';
+import { best, boundOf, worthOf } from './assignment-problem.ts';
+import { greedy } from './greedy.ts';
 import { polish } from './polish.ts';
 import { columnsOf, picksOf, programmeOf } from './programme.ts';
 import type { SolverTask, ThreadMessage } from './solver.ts';
@@ -20,7 +22,9 @@ const polishShare = 0.2;
 const task = workerData as SolverTask;
 const begun = performance.now();
 const { problem } = task;
-const polished = polish(problem, task.first, () => performance.now() - begun >= polishShare * task.timeLimitMs);
+const first = best(problem, task.first, greedy(problem));
+send({ kind: 'found', picks: first });
+const polished = polish(problem, first, () => performance.now() - begun >= polishShare * task.timeLimitMs);
 send({ kind: 'found', picks: polished });
 const highs = await loadHighs();
 highs.withModel((model) => run(highs, model));

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { market, today } from '../../test/matching-market.ts';
 import { type Assignment, assign } from './assign.ts';
-import type { FreeTime, PendingOrder } from './assignment-problem.ts';
+import { type FreeTime, type PendingOrder, problemOf, worthOf } from './assignment-problem.ts';
+import { greedy } from './greedy.ts';
 import { freeTimeOf, pendingOrderOf } from './pending-orders.ts';
 import { rank } from './score.ts';
 
@@ -274,6 +275,17 @@ describe('a solver that fails', () => {
   it('loses nothing that is not said: the loss against the sum of the best scores', async () => {
     const assignment = await assign(orders, capacity, { thread: thread('throw new Error("no");') });
     expect(assignment).toMatchObject({ ...greedily, failure: 'SOLVER_FAILED' });
+  });
+
+  it('leaves what the greedy way finds with all its trials, not with those of the first look', async () => {
+    const { needs, suppliers } = market(400, 120, 3);
+    const named = needs.map((need) => pendingOrderOf(need, rank(need, suppliers, { today }).candidates));
+    const time = freeTimeOf(suppliers);
+    const { problem } = problemOf(named, time, 12);
+    const worthAfter = (mostTrials: number) => worthOf(problem, greedy(problem, { mostTrials })).objective;
+    expect(worthAfter(4_000_000)).toBeGreaterThan(worthAfter(100_000));
+    const assignment = await assign(named, time, { thread: thread('process.exit(0);') });
+    expect(assignment).toMatchObject({ method: 'greedy', objective: worthAfter(4_000_000) });
   });
 
   it('leaves what it has found and proven until then', async () => {

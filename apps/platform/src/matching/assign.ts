@@ -2,10 +2,12 @@
  * Assigns all orders that wait at once, each to one of its best suppliers, so that as many as possible are placed and the sum of
  * their scores is the largest. One after the other, an early order takes the week that a later one has no other choice than.
  *
- * The greedy way comes first, in milliseconds; the solver begins with what it found and proves how much better it could be. When the
- * solver fails, the greedy way's result stands, and the result says so.
+ * A quick greedy way comes first, in milliseconds. Where it is not the best for sure, a thread takes the time to make it better, and the
+ * solver in there begins with that and proves how much better it could be. When the solver fails, the greedy way's result stands, and
+ * the result says so.
  */
 import {
+  best,
   boundOf,
   type FreeTime,
   isPossible,
@@ -89,6 +91,8 @@ const defaults = {
   thread: new URL('./assign-thread.js', import.meta.url),
 } as const;
 
+/** Trials of the greedy way in this thread, whose other jobs wait for it: some 20 ms. The solver's thread makes all that are useful. */
+const quickTrials = 100_000;
 /** Of sums of scores; less is rounding. */
 const tolerance = 1e-6;
 /** HiGHS works with tolerances itself, of objectives that are a million and more. */
@@ -106,7 +110,6 @@ export async function assign(orders: readonly PendingOrder[], free: readonly Fre
   options.signal?.throwIfAborted();
   const { problem, choices } = problemOf(orders, free, options.mostSuppliers ?? defaults.mostSuppliers);
   const { picks, bound, method, failure } = await solutionOf(problem, options);
-  options.signal?.throwIfAborted();
   const { placed, score, objective } = worthOf(problem, picks);
   const missing = bound - objective > tolerance ? bound - objective : 0;
   const mostPlaced = mostPlacedOf(problem, objective + missing);
@@ -126,7 +129,7 @@ export async function assign(orders: readonly PendingOrder[], free: readonly Fre
 
 async function solutionOf(problem: Problem, options: AssignOptions): Promise<Solution> {
   const { timeLimitMs = defaults.timeLimitMs, targetGap = defaults.targetGap, thread = defaults.thread, signal } = options;
-  const first = greedy(problem);
+  const first = greedy(problem, { mostTrials: quickTrials });
   const { score, objective } = worthOf(problem, first);
   const bound = boundOf(problem);
   const absoluteGap = Math.max(targetGap * score, tolerance);
@@ -134,16 +137,19 @@ async function solutionOf(problem: Problem, options: AssignOptions): Promise<Sol
   if (bound - objective <= absoluteGap) return { picks: first, bound, method: 'optimal', failure: undefined };
   const hardLimitMs = options.hardLimitMs ?? Math.min(timeLimitMs + defaults.graceMs, mostMs);
   const reply = await solve({ problem, first, timeLimitMs, absoluteGap }, { hardLimitMs, signal, thread });
-  return judged(problem, first, bound, reply);
+  signal?.throwIfAborted();
+  const solution = judged(problem, first, bound, reply);
+  // Nothing of use came out of the thread, so that the trials are made here after all.
+  return solution.picks === first ? { ...solution, picks: best(problem, first, greedy(problem)) } : solution;
 }
 
 /** Believes the solver what can be checked, and no bound that its own picks, or the first ones, disprove. */
 function judged(problem: Problem, first: Picks, unsolved: number, { status, picks = first, bound }: SolverReply): Solution {
   const failed: Solution = { picks: first, bound: unsolved, method: 'greedy', failure: 'SOLVER_FAILED' };
   if (!isPossible(problem, picks)) return failed;
-  const best = worthOf(problem, picks).objective >= worthOf(problem, first).objective ? picks : first;
-  if (bound < worthOf(problem, best).objective - boundTolerance) return failed;
-  const known = { picks: best, bound: Math.min(bound, unsolved) };
+  const better = best(problem, picks, first);
+  if (bound < worthOf(problem, better).objective - boundTolerance) return failed;
+  const known = { picks: better, bound: Math.min(bound, unsolved) };
   if (status === 'optimal' || status === 'time_limit') return { ...known, method: status, failure: undefined };
   return { ...known, method: 'greedy', failure: status };
 }

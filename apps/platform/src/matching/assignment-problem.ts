@@ -104,6 +104,11 @@ export function worthOf({ options, bonus }: Problem, picks: Picks): Worth {
   return { placed: scores.length, score, objective: bonus * scores.length + score };
 }
 
+/** The one that is worth more, the first when they are worth the same. */
+export function best(problem: Problem, one: Picks, other: Picks): Picks {
+  return worthOf(problem, other).objective > worthOf(problem, one).objective ? other : one;
+}
+
 /** No way to place the orders is worth more: as if each had its best option to itself. */
 export function boundOf({ options, bonus }: Problem): number {
   const bests = options.flatMap(([best]) => best?.score ?? []);

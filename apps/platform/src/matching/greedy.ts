@@ -3,7 +3,7 @@
  * solver fails. Orders take their best option that has room, one after the other; then an order that could do better takes the place
  * of another, which takes that of a third, where all together gain by it.
  */
-import { type Picks, type Problem, worthOf } from './assignment-problem.ts';
+import { best, type Picks, type Problem } from './assignment-problem.ts';
 import { Draft } from './draft.ts';
 
 export interface GreedyOptions {
@@ -27,7 +27,7 @@ export function greedy(problem: Problem, { mostTrials = 4_000_000 }: GreedyOptio
     improve(draft, problem.options.length, mostTrials / 2);
     return draft.picks;
   }) as [Picks, Picks];
-  return worthOf(problem, one).objective >= worthOf(problem, other).objective ? one : other;
+  return best(problem, one, other);
 }
 
 /** By what an order loses when it does not get its best option, the largest loss first. */
