@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm, stat } from 'node:fs/promises';
@@ -7,11 +7,14 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { newOrder, profile } from '../test/api.ts';
 import { patience } from '../test/patience.ts';
 import { startSmtpServer } from '../test/smtp-server.ts';
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+const accountsMain = fileURLToPath(new URL('../dist/accounts-main.js', import.meta.url));
 
 let folder: string;
 const children: ChildProcess[] = [];
@@ -107,6 +110,40 @@ describe('npm start', () => {
     await expect.poll(() => mails(again), patience).toHaveLength(1);
     second.child.kill('SIGINT');
     expect(await second.ended).toBe(0);
+  });
+
+  it('leaves a database that has users of its own in real time, and plays nothing in it', async () => {
+    const accounts = async (...args: readonly string[]) => {
+      const { PATH = '', HOME = '' } = process.env;
+      const { stdout } = await promisify(execFile)(process.execPath, [accountsMain, ...args], { cwd: folder, env: { PATH, HOME } });
+      return stdout.trim();
+    };
+    const keyOf = async (role: string) => {
+      await accounts('add-user', '--role', role, '--name', 'Ann Baker', '--email', `${role}@example.com`, '--country', 'GB');
+      return accounts('add-key', `${role}@example.com`, '--label', 'test');
+    };
+    const [maker, buyer] = [await keyOf('manufacturer'), await keyOf('buyer')];
+    const platform = run({ DEMO: '' });
+    const url = await platform.ready();
+    expect(platform.out()).toMatch(/demo .*off: the database has users of its own/);
+    expect(platform.err().match(/users of its own/g)).toHaveLength(1);
+    expect((await fetch(`${url}/story`)).status).toBe(404);
+
+    const call = async (key: string, method: string, path: string, body?: object) => {
+      const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+      const response = await fetch(`${url}/api/v1${path}`, { method, headers, ...(body && { body: JSON.stringify(body) }) });
+      return (await response.json()) as { items: { expires_at: string }[]; state_since: string };
+    };
+    await call(maker, 'PUT', '/manufacturers/me', profile);
+    const asked = Date.now();
+    const order = await call(buyer, 'POST', '/orders', { ...newOrder, submit: true });
+    expect(Date.parse(order.state_since)).toBeLessThan(Date.now() + 1_000);
+    const offers = async () => (await call(maker, 'GET', '/offers')).items;
+    await expect.poll(offers, patience).toHaveLength(1);
+    const [offer] = await offers();
+    expect(Date.parse(offer?.expires_at ?? '') - asked).toBeGreaterThan(23 * 3_600_000);
+    expect(Date.parse(offer?.expires_at ?? '') - Date.now()).toBeLessThanOrEqual(24 * 3_600_000);
+    expect((await call(buyer, 'GET', '/orders')).items).toHaveLength(1);
   });
 
   it('lets a mail that is on its way arrive when it is stopped', async () => {

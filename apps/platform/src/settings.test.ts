@@ -156,6 +156,12 @@ describe('readSettings', () => {
     expect(problemsOf({ ...production, SANDBOX_GATEWAY_URL: 'http://127.0.0.1:1' })[0]).toContain('moves no money');
   });
 
+  it('plays with samples only where no money is', () => {
+    const stripe = { STRIPE_SECRET_KEY: 'sk_test_1', STRIPE_WEBHOOK_SECRET: 'whsec_1' };
+    expect(readSettings(stripe).demo).toBe(false);
+    expect(problemsOf({ ...stripe, DEMO: 'on' })).toHaveLength(1);
+  });
+
   it('sends sample mail to the local mailbox only', () => {
     const real = { SMTP_URL: 'smtp://mail.example', MAIL_FROM: 'a@example.com' };
     expect(readSettings(real).demo).toBe(false);

@@ -43,6 +43,7 @@ export interface Settings {
   readonly publicUrl: string | undefined;
   readonly host: string;
   readonly port: number;
+  /** Whether samples are played, in a database that has no users of its own. */
   readonly demo: boolean;
   /** How fast time goes for the sample orders: 2,880 is a day in half a minute. */
   readonly demoSpeed: number;
@@ -188,8 +189,11 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   if (values.SMTP_URL !== undefined && env['MAIL_FROM'] === undefined && !production) {
     problems.push(`MAIL_FROM is missing: with SMTP_URL it must be ${variables.MAIL_FROM.expected}`);
   }
-  if (values.DEMO === 'on' && (production || values.SMTP_URL !== undefined)) {
-    problems.push('DEMO is "on": sample mail goes to the local mailbox only, so it cannot be on with SMTP_URL or in production');
+  const real = production || values.SMTP_URL !== undefined || values.STRIPE_SECRET_KEY !== undefined;
+  if (values.DEMO === 'on' && real) {
+    problems.push(
+      'DEMO is "on": sample mail goes to the local mailbox and sample payments to the sandbox, so it cannot be on with SMTP_URL, with STRIPE_SECRET_KEY or in production',
+    );
   }
   if (problems.length > 0) throw new SettingsError(problems);
 
@@ -206,7 +210,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     publicUrl: values.PUBLIC_URL,
     host: values.HOST ?? '127.0.0.1',
     port: values.PORT ?? 8080,
-    demo: (values.DEMO ?? 'on') === 'on' && !production && values.SMTP_URL === undefined,
+    demo: values.DEMO !== 'off' && !real,
     demoSpeed: values.DEMO_SPEED ?? 2_880,
     logLevel: values.TAKTLINE_LOG_LEVEL ?? values.CELERY_LOG_LEVEL ?? 'info',
     stripe:

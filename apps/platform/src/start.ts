@@ -3,8 +3,9 @@
  * the beat, and sample traffic. What was started is stopped in the opposite order.
  */
 import { createPlatform } from './app.ts';
-import { pingDatabase } from './database/database.ts';
-import { startDemoOrders } from './demo/demo-orders.ts';
+import { dayIn } from './calendar/business-days.ts';
+import { type PlatformDatabase, pingDatabase } from './database/database.ts';
+import { prepareSamples, startDemoOrders } from './demo/demo-orders.ts';
 import { startDemoTraffic } from './demo/demo-traffic.ts';
 import { fastClock, lastMoment } from './demo/fast-clock.ts';
 import { summarise } from './demo/story-summary.ts';
@@ -14,7 +15,7 @@ import { invoiceFile } from './invoices/stored-invoices.ts';
 import { createLogger } from './logging.ts';
 import { queueNames, queues } from './queues.ts';
 import { Closers, openResources } from './resources.ts';
-import { readSettings } from './settings.ts';
+import { readSettings, type Settings } from './settings.ts';
 
 export interface StartOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -37,6 +38,8 @@ const concurrency = 20;
 /** Sample mail that is refused shall come back while somebody watches. With DEMO=off it is the 60 s of every real mail. */
 const demoRetryInitial = '5s';
 
+const usersOfItsOwn = 'the database has users of its own';
+
 /** @throws SettingsError, ListenError, TaktlineError, or what the database says; whatever was started is stopped again */
 export async function startPlatform({ env, print }: StartOptions): Promise<RunningPlatform> {
   const settings = readSettings(env);
@@ -49,12 +52,12 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
 
     const resources = await openResources(settings, logger, () => publicUrl);
     closers.add(() => resources.close());
-    const speed = settings.demoSpeed;
-    const now = settings.demo ? fastClock(await lastMoment(resources.database), speed) : Date.now;
+    const demo = settings.demo ? await openDemo(resources.database, settings) : undefined;
+    if (settings.demo && demo === undefined) logger.info(`${usersOfItsOwn}: time is the real one, and nothing is played`);
     const brokerUrl = settings.brokerUrl ?? `embedded:${settings.folder}`;
     const { app, tasks } = createPlatform(
       { brokerUrl, databaseUrl: resources.databaseUrl, logger },
-      { ...resources.deps, ...(settings.demo ? { retryInitial: demoRetryInitial, now, speed } : {}) },
+      { ...resources.deps, ...(demo === undefined ? {} : { ...demo, retryInitial: demoRetryInitial }) },
     );
     closers.add(() => app.close());
     await app.ping();
@@ -72,12 +75,12 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
         records: tasks.records,
         suppressions: tasks.suppressions,
         mailbox: resources.mailbox,
-        story: settings.demo ? { summarise: () => summarise(resources.database), now, speed } : undefined,
+        story: demo && { ...demo, summarise: () => summarise(resources.database) },
         publicUrl: settings.publicUrl,
         logger,
         gateway: resources.deps.gateway,
         paymentChanged: (intent) => tasks.paymentChanged(intent),
-        market: { database: resources.database, tasks, timeZone: settings.timeZone, now },
+        market: { database: resources.database, tasks, timeZone: settings.timeZone, ...(demo && { now: demo.now }) },
         enqueue: async (input, urgent) => (await tasks.enqueueRecord(input, { urgent })).id,
       }),
     );
@@ -94,18 +97,16 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
     closers.add(() => beat.stop());
     await beat.start();
 
-    if (settings.demo) {
-      const demo = startDemoTraffic({ tasks, onError: () => logger.warn('a sample mail could not be enqueued') });
-      closers.add(() => demo.stop());
-      const orders = await startDemoOrders({
+    if (demo !== undefined) {
+      const mails = startDemoTraffic({ tasks, onError: () => logger.warn('a sample mail could not be enqueued') });
+      closers.add(() => mails.stop());
+      const orders = startDemoOrders({
+        ...demo,
         database: resources.database,
         tasks,
-        now,
-        zone: settings.timeZone,
         onError: (error) => logger.warn('a round of the sample orders failed', { error: error instanceof Error ? error.name : 'unknown' }),
       });
-      if (orders === undefined) logger.info('the database has users of its own: there are no sample orders');
-      else closers.add(() => orders.stop());
+      closers.add(() => orders.stop());
     }
 
     const schedules = await app.schedules.list();
@@ -119,7 +120,7 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
         ['payments', resources.paymentsAt],
         ['worker', `${queueNames.length} queues, ${app.taskNames.length} tasks, ${concurrency} jobs at once`],
         ['beat', schedules.map(({ name }) => name).join(', ')],
-        ['demo', settings.demo ? `sample mail and orders, time goes ${speed} times as fast (DEMO_SPEED; DEMO=off for none)` : 'off'],
+        ['demo', describeDemo(settings, demo)],
       ]),
     );
     print(`\nready: ${listener.url}/`);
@@ -141,6 +142,24 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
     await closers.close().catch(() => {});
     throw error;
   }
+}
+
+interface Demo {
+  /** Milliseconds since the Unix epoch. */
+  readonly now: () => number;
+  readonly speed: number;
+}
+
+/** The clock of the demo. Undefined where the database has users of its own: their orders and their money live in real time. */
+async function openDemo(database: PlatformDatabase, { demoSpeed: speed, timeZone }: Settings): Promise<Demo | undefined> {
+  const begin = await lastMoment(database);
+  if (!(await prepareSamples(database, dayIn(timeZone, new Date(begin))))) return undefined;
+  return { now: fastClock(begin, speed), speed };
+}
+
+function describeDemo(settings: Settings, demo: Demo | undefined): string {
+  if (demo !== undefined) return `sample mail and orders, time goes ${demo.speed} times as fast (DEMO_SPEED; DEMO=off for none)`;
+  return settings.demo ? `off: ${usersOfItsOwn}` : 'off';
 }
 
 function table(rows: readonly (readonly [name: string, value: string])[]): string {

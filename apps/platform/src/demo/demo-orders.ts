@@ -2,12 +2,11 @@
  * Sample orders that live while somebody watches: every few seconds one is posted, and everybody does what he has to do after as long
  * as that takes, by the clock of the demo. Declined cards, parts that are not right, disputes and a provider in trouble are among it.
  */
-import { dayIn } from '../calendar/business-days.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { OrderState } from '../orders/order-states.ts';
 import type { Order } from '../orders/orders.ts';
-import { sampleData } from './sample-data.ts';
-import { NotEmptyError, storeSamples } from './sample-store.ts';
+import { plannedTrouble, sampleData } from './sample-data.ts';
+import { holdsSamples, NotEmptyError, storeSamples } from './sample-store.ts';
 import { Story, type StoryDeps } from './story.ts';
 
 export interface DemoOrdersOptions {
@@ -15,16 +14,10 @@ export interface DemoOrdersOptions {
   readonly tasks: StoryDeps['tasks'];
   /** The clock of the demo, in milliseconds since the Unix epoch. */
   readonly now: () => number;
-  /** Where a day begins. */
-  readonly zone: string;
+  /** How fast it goes. */
+  readonly speed: number;
   /** Told when a round has failed; the next one comes. */
   readonly onError: (error: unknown) => void;
-  /** Orders in all: a process that is forgotten does not fill the disk. Default 300. */
-  readonly orders?: number;
-  /** One is posted so often. Default 4 s. */
-  readonly postEveryMs?: number;
-  /** Default 500 ms. */
-  readonly roundEveryMs?: number;
 }
 
 export interface DemoOrders {
@@ -32,8 +25,22 @@ export interface DemoOrders {
   stop(): Promise<void>;
 }
 
+/** A process that is forgotten does not fill the disk. */
+const sampleOrders = 300;
 const manufacturers = 24;
 const hourMs = 3_600_000;
+/** One order is posted so often by the clock of the demo: else their due dates would go by before they are posted. */
+const postEveryMs = 3.2 * hourMs;
+/** By the real clock not more and not less often than this, however fast the demo goes. */
+const quickestPostMs = 100;
+const slowestPostMs = 4_000;
+/** In one round. */
+const mostPosts = 10;
+/** People look so often, in the time from one post to the next. */
+const roundsPerPost = 8;
+const quickestRoundMs = 25;
+/** Orders of one state that a round looks at. */
+const ordersAtOnce = 300;
 
 /** How long people take, from when it is their turn, in hours from and to. What is not here is done at once. */
 const patience: Readonly<Partial<Record<OrderState, readonly [number, number]>>> = {
@@ -50,57 +57,58 @@ const patience: Readonly<Partial<Record<OrderState, readonly [number, number]>>>
 };
 
 /**
- * Stores the samples in an empty database, or goes on with those of an earlier start.
+ * Stores the samples in an empty database.
  *
- * @returns undefined when the database has users of its own
+ * @param today when the orders come, such as `2026-11-30`
+ * @returns false when the database has users of its own, in whose time nobody plays
  */
-export async function startDemoOrders(options: DemoOrdersOptions): Promise<DemoOrders | undefined> {
-  const { database, tasks, now, zone, onError, orders = 300, postEveryMs = 4_000, roundEveryMs = 500 } = options;
-  const data = sampleData({ orders, manufacturers, from: dayIn(zone, new Date(now())) });
-  const firstOrder = await firstSample(options, data);
-  if (firstOrder === undefined) return undefined;
+export async function prepareSamples(database: PlatformDatabase, today: string, orders = sampleOrders): Promise<boolean> {
+  try {
+    await storeSamples(database, sampleData({ orders, manufacturers, from: today }));
+    return true;
+  } catch (error) {
+    if (!(error instanceof NotEmptyError)) throw error;
+    return holdsSamples(database);
+  }
+}
+
+/** Plays the orders of a database that holds samples. */
+export function startDemoOrders({ database, tasks, now, speed, onError }: DemoOrdersOptions): DemoOrders {
   const story = new Story({
     database,
     tasks,
-    troubleOf: ({ id }) => data.orders[id - firstOrder]?.trouble,
+    troubleOf: plannedTrouble,
     isTime: (order) => order.state_since.getTime() + patienceMs(order) <= now(),
   });
 
-  let postAt = 0;
+  const pauseMs = Math.min(slowestPostMs, Math.max(quickestPostMs, postEveryMs / speed));
+  let postAt = performance.now();
   let current: Promise<unknown> = Promise.resolve();
   let isBusy = false;
   const round = async () => {
-    const isPosting = Date.now() >= postAt;
-    if (isPosting) postAt = Date.now() + postEveryMs;
-    await story.round(orders, isPosting ? 1 : 0);
+    // A round can take longer than a pause: those that were to come meanwhile come with it.
+    const due = Math.min(mostPosts, Math.max(0, Math.ceil((performance.now() - postAt) / pauseMs)));
+    postAt += due * pauseMs;
+    await story.round(ordersAtOnce, due);
   };
-  const timer = setInterval(() => {
-    if (isBusy) return;
-    isBusy = true;
-    current = round()
-      .catch(onError)
-      .finally(() => {
-        isBusy = false;
-      });
-  }, roundEveryMs);
+  const timer = setInterval(
+    () => {
+      if (isBusy) return;
+      isBusy = true;
+      current = round()
+        .catch(onError)
+        .finally(() => {
+          isBusy = false;
+        });
+    },
+    Math.max(quickestRoundMs, pauseMs / roundsPerPost),
+  );
   return {
     async stop() {
       clearInterval(timer);
       await current;
     },
   };
-}
-
-async function firstSample({ database }: DemoOrdersOptions, data: ReturnType<typeof sampleData>): Promise<number | undefined> {
-  try {
-    return (await storeSamples(database, data)).firstOrder;
-  } catch (error) {
-    if (!(error instanceof NotEmptyError)) throw error;
-    const ours = await database.selectFrom('users').select('id').where('email', '=', data.staff.email).executeTakeFirst();
-    if (ours === undefined) return undefined;
-    const first = await database.selectFrom('orders').select('id').orderBy('id').limit(1).executeTakeFirst();
-    return first?.id;
-  }
 }
 
 /** Somebody takes as long for a thing each time. */

@@ -39,8 +39,10 @@ export interface SampleProcess extends OfferedProcess {
   readonly machines: readonly { readonly name: string; readonly minutesADay: number }[];
 }
 
+const troubles = ['declined_softly', 'declined_hard', 'disputed', 'not_right'] as const;
+
 /** What is to happen to an order that is not to go well. */
-export type SampleTrouble = 'declined_softly' | 'declined_hard' | 'disputed' | 'not_right' | undefined;
+export type SampleTrouble = (typeof troubles)[number] | undefined;
 
 export interface SampleOrder {
   /** The place of its buyer. */
@@ -59,6 +61,8 @@ export interface SampleOrder {
   readonly longitude: number;
   readonly currency: string;
   readonly paymentMethod: string;
+  /** The buyer's own name for it, which also says what is to happen to it. */
+  readonly reference: string;
   readonly trouble: SampleTrouble;
 }
 
@@ -121,6 +125,16 @@ const lastNames = ['Baker', 'Dahl', 'Eze', 'Frank', 'Gruber', 'Hara', 'Conti', '
 const parts = ['Brackets', 'Housings', 'Flanges', 'Covers', 'Shafts', 'Spacers', 'Gear blanks', 'Mounting plates'] as const;
 const certificates = ['ISO 9001', 'ISO 13485', 'AS9100'] as const;
 
+/** By his address the samples are known in a database. */
+export const sampleStaff: SampleUser = {
+  role: 'staff',
+  name: 'Stella Staff',
+  email: 'staff@taktline.example',
+  address: [],
+  country: 'DE',
+  vatId: undefined,
+};
+
 /** Weeks for which manufacturers have planned their machines. */
 const plannedWeeks = 26;
 
@@ -138,9 +152,9 @@ export function sampleData({
   const buyers = Array.from({ length: Math.max(1, Math.ceil(orders / 10)) }, (_, place) => buyer(random, place));
   return {
     buyers: buyers.map(({ user }) => user),
-    staff: { role: 'staff', name: 'Stella Staff', email: 'staff@taktline.example', address: [], country: 'DE', vatId: undefined },
+    staff: sampleStaff,
     manufacturers: Array.from({ length: manufacturers }, (_, place) => manufacturer(random, place, from)),
-    orders: Array.from({ length: orders }, () => order(random, buyers, from)),
+    orders: Array.from({ length: orders }, (_, place) => order(random, buyers, from, place)),
   };
 }
 
@@ -242,14 +256,14 @@ function capacityOf(process: string, machines: SampleProcess['machines'], from: 
   return weeks;
 }
 
-function order(random: SampleRandom, buyers: readonly { readonly at: Place }[], from: string): SampleOrder {
-  const place = random.whole(0, buyers.length - 1);
-  const { at } = buyers[place] ?? { at: buyerPlaces[0] };
+function order(random: SampleRandom, buyers: readonly { readonly at: Place }[], from: string, place: number): SampleOrder {
+  const buyerPlace = random.whole(0, buyers.length - 1);
+  const { at } = buyers[buyerPlace] ?? { at: buyerPlaces[0] };
   const process = random.of(processes);
   const quantity = random.of([1, 5, 10, 25, 50, 100, 250]);
   const trouble = troubleOf(random);
   return {
-    buyer: place,
+    buyer: buyerPlace,
     mode: random.chance(0.7) ? 'instant' : 'rfq',
     title: `${random.of(parts)} ${random.whole(100, 999)}`,
     process,
@@ -264,6 +278,7 @@ function order(random: SampleRandom, buyers: readonly { readonly at: Place }[], 
     longitude: at.longitude,
     currency: at.currency,
     paymentMethod: paymentMethods[trouble ?? 'none'],
+    reference: ['sample', place + 1, ...(trouble === undefined ? [] : [trouble])].join('.'),
     trouble,
   };
 }
@@ -275,6 +290,12 @@ const paymentMethods: Readonly<Record<NonNullable<SampleTrouble> | 'none', strin
   disputed: 'pm_card_visa',
   not_right: 'pm_card_visa',
 };
+
+/** What is to happen to an order that was stored: undefined also for one that is no sample. */
+export function plannedTrouble({ reference }: { readonly reference: string | null }): SampleTrouble {
+  const [, planned] = /^sample\.\d+\.(\w+)$/.exec(reference ?? '') ?? [];
+  return troubles.find((trouble) => trouble === planned);
+}
 
 function troubleOf(random: SampleRandom): SampleTrouble {
   const at = random.next();

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../../test/database.ts';
-import { sampleData } from './sample-data.ts';
+import { plannedTrouble, sampleData } from './sample-data.ts';
 import { NotEmptyError, storeSamples } from './sample-store.ts';
 
 let postgres: TestPostgres;
@@ -29,6 +29,7 @@ describe('storing sample data', () => {
           certificates: data.orders[at]?.certificates,
         });
       }
+      expect(orders.map(plannedTrouble)).toEqual(data.orders.map(({ trouble }) => trouble));
       const capacity = await database.selectFrom('capacity').selectAll().execute();
       expect(capacity).toHaveLength(data.manufacturers.reduce((sum, one) => sum + one.capacity.length, 0));
       const [maker] = await database

@@ -4,7 +4,7 @@ import { processRows } from '../accounts/manufacturer-profiles.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { PlatformTables } from '../database/tables.ts';
 import type { PlatformTransaction } from '../orders/orders.ts';
-import type { SampleData, SampleUser } from './sample-data.ts';
+import { type SampleData, type SampleUser, sampleStaff } from './sample-data.ts';
 
 /** There is data already, which sample data must not get between. */
 export class NotEmptyError extends Error {
@@ -43,6 +43,11 @@ export async function storeSamples(
     const orders = await storeOrders(transaction, data, buyers, progress);
     return { buyers: buyers.length, manufacturers: data.manufacturers.length, orders: orders.length, firstOrder: orders[0] };
   });
+}
+
+/** Whether a database holds sample data. */
+export async function holdsSamples(database: PlatformDatabase): Promise<boolean> {
+  return (await database.selectFrom('users').select('id').where('email', '=', sampleStaff.email).executeTakeFirst()) !== undefined;
 }
 
 function storeUsers(transaction: PlatformTransaction, users: readonly SampleUser[]): Promise<readonly number[]> {
@@ -139,6 +144,7 @@ function storeOrders(
       currency: one.currency,
       budget_minor: null,
       payment_method: one.paymentMethod,
+      reference: one.reference,
       manufacturer_id: null,
       price_minor: null,
     })),

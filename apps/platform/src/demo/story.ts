@@ -19,7 +19,7 @@ import type { SampleTrouble } from './sample-data.ts';
 export interface StoryDeps {
   readonly database: PlatformDatabase;
   readonly tasks: Pick<Marketplace, 'orders' | 'offers' | 'quotes' | 'rejectParts' | 'grantCredit' | 'processPayment'>;
-  readonly troubleOf: (order: Pick<Order, 'id'>) => SampleTrouble;
+  readonly troubleOf: (order: Pick<Order, 'id' | 'reference'>) => SampleTrouble;
   /** Whether whoever's turn it is does it now. Default always. */
   readonly isTime?: (order: Order) => boolean;
 }

@@ -3,7 +3,7 @@
  * buyers who cancel, buyers whose bank asks whether it is them, and banks that take money back.
  */
 import { type RawBuilder, sql } from 'kysely';
-import type { SampleOrder } from '../../src/demo/sample-data.ts';
+import { plannedTrouble, type SampleOrder } from '../../src/demo/sample-data.ts';
 import { Story } from '../../src/demo/story.ts';
 import { isOver } from '../../src/orders/order-states.ts';
 import { lockOrder, OrderError } from '../../src/orders/orders.ts';
@@ -12,8 +12,6 @@ import type { TestPlatform } from '../platform.ts';
 export interface PeopleOptions {
   readonly platform: Pick<TestPlatform, 'database' | 'tasks' | 'sandbox'>;
   readonly orders: readonly SampleOrder[];
-  /** The id of the first one. */
-  readonly firstOrder: number;
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number;
 }
@@ -58,15 +56,15 @@ export class People {
   readonly #bankDone = new Set<string>();
 
   constructor(options: PeopleOptions) {
-    const { platform, orders, firstOrder } = options;
+    const { platform } = options;
     this.#options = options;
     this.#story = new Story({
       ...platform,
-      troubleOf: ({ id }) => {
+      troubleOf: ({ id, reference }) => {
         if (this.#idle.has(id)) throw new OrderError('VERSION_CONFLICT', 'nobody does anything now');
         // What is shipped in this round would be delivered in it too.
         if (id % of.silent.every === of.silent.place) this.#idle.add(id);
-        return orders[id - firstOrder]?.trouble;
+        return plannedTrouble({ reference });
       },
     });
   }

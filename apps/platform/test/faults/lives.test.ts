@@ -84,8 +84,8 @@ async function throughTheirLives({ annotate, onTestFinished }: TestContext, redi
   const { database, tasks, sandbox, smtp, app } = platform;
   const data = sampleData({ orders: count, seed, from: dayIn('UTC', new Date()) });
   const orders = withAskingBanks(data.orders);
-  const { firstOrder = 1 } = await storeSamples(database, { ...data, orders });
-  const people = new People({ platform, orders, firstOrder, now });
+  await storeSamples(database, { ...data, orders });
+  const people = new People({ platform, orders, now });
   const workers = new LivesWorkers({
     platform,
     brokerUrl: redisUrl ?? platform.url,
