@@ -77,6 +77,7 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
         mailbox: resources.mailbox,
         story: demo && { ...demo, summarise: () => summarise(resources.database) },
         publicUrl: settings.publicUrl,
+        production: settings.production,
         logger,
         gateway: resources.deps.gateway,
         paymentChanged: (intent) => tasks.paymentChanged(intent),

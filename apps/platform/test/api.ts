@@ -110,6 +110,7 @@ export async function startTestApi(postgres: TestPostgres, options: TestPlatform
     mailbox: undefined,
     story: undefined,
     publicUrl: 'https://market.example.com',
+    production: false,
     market,
     gateway,
     paymentChanged: (intent) => tasks.paymentChanged(intent),

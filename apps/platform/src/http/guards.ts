@@ -1,9 +1,10 @@
 /**
  * What is looked at before any route. The pages have no login, so they must be reached from this machine only: by its address on
  * loopback or by a name for it. That keeps out pages that point a name of theirs at 127.0.0.1 (DNS rebinding), and proxies that
- * were put before it: through those, only what asks for a proof of its own is reached.
+ * were put before it: through those, only what asks for a proof of its own is reached. A proxy that passes on neither the name that it
+ * was called by nor a header of its own looks like this machine, so that in production all but health asks for a key.
  */
-import type { MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler } from 'hono';
 import { secureHeaders } from 'hono/secure-headers';
 import { isLoopback } from '../settings.ts';
 import { problem } from './problem.ts';
@@ -23,6 +24,18 @@ export const apiPath = '/api/v1';
 /** All else that is reached from outside. */
 const publicPaths = new Set([unsubscribePath, invoicePath, paymentWebhookPath, '/style.css']);
 
+/** They tell whether this process works, and nothing else. */
+const healthPaths = new Set(['/healthz', '/readyz']);
+
+/** What asks for a proof of its own, or needs none. */
+export function isOpen({ req }: Context): boolean {
+  return publicPaths.has(req.path) || isApi(req.path);
+}
+
+export function isHealth({ req }: Context): boolean {
+  return healthPaths.has(req.path);
+}
+
 /** Headers by which a proxy says that the request comes from elsewhere. */
 const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
 
@@ -36,7 +49,7 @@ export function localOnly(publicUrl: string | undefined): MiddlewareHandler {
       return problem(c, { status: 403, title: 'This server does not answer for that host name' });
     }
     const proxied = proxyHeaders.some((name) => c.req.header(name) !== undefined);
-    if ((!local || proxied) && !publicPaths.has(c.req.path) && !isApi(c.req.path)) return problem(c, { status: 404, title: 'Not found' });
+    if ((!local || proxied) && !isOpen(c)) return problem(c, { status: 404, title: 'Not found' });
     return next();
   };
 }

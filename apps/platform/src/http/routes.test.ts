@@ -57,7 +57,7 @@ beforeEach(async () => {
 });
 afterEach(() => listener.stop());
 
-function serve(store: MailboxStore | undefined) {
+function serve(store: MailboxStore | undefined, { production = false } = {}) {
   listener.serve(
     routes({
       app: { ping: async () => {}, outbox: { lag: () => lag() } },
@@ -73,6 +73,7 @@ function serve(store: MailboxStore | undefined) {
       mailbox: store,
       story: undefined,
       publicUrl,
+      production,
       market: { database, tasks: platform.tasks, timeZone: 'UTC' },
       gateway: { readWebhook: () => undefined },
       paymentChanged: async () => undefined,
@@ -299,6 +300,29 @@ describe('who may ask', () => {
       expect((await get(path, proxied)).status).toBe(404);
     }
     expect((await get('/api/v1/openapi.json', 'host: evil.example')).status).toBe(403);
+  });
+
+  it('asks for a key of the staff in production, where a proxy that says nothing of itself looks like this machine', async () => {
+    serve(mailbox, { production: true });
+    const { secret: buyer } = await createApiKey(database, await newUser(database), 'shop');
+    const { secret: staff } = await createApiKey(database, await newUser(database, 'staff'), 'desk');
+    const host = `host: 127.0.0.1:${listener.port}`;
+    const mail = (key?: string) => post(welcome, key === undefined ? {} : { authorization: `Bearer ${key}` });
+    for (const path of ['/', '/metrics', '/mailbox', '/mailbox.json', '/story', '/nothing'])
+      expect((await get(path, host)).status).toBe(401);
+    expect((await mail()).status).toBe(401);
+    expect((await get('/metrics', `${host}\nauthorization: Bearer ${buyer}`)).status).toBe(403);
+    expect((await mail(buyer)).status).toBe(403);
+    expect(enqueued).toEqual([]);
+    expect((await get('/metrics', `${host}\nauthorization: Bearer ${staff}`)).status).toBe(200);
+    expect((await mail(staff)).status).toBe(202);
+    // What is for whoever looks around is not there for anybody.
+    for (const path of ['/', '/mailbox', '/story']) expect((await get(path, `${host}\nauthorization: Bearer ${staff}`)).status).toBe(404);
+    for (const path of ['/healthz', '/readyz', '/style.css', '/api/v1/openapi.json']) expect((await get(path, host)).status).toBe(200);
+    const { pathname, search } = new URL(links.urlFor('x'));
+    expect((await get(pathname + search, host)).status).toBe(200);
+    // A key does not reach further than before.
+    expect((await get('/metrics', `host: mail.example.com\nauthorization: Bearer ${staff}`)).status).toBe(404);
   });
 
   it('takes what a program writes by the API, and what another site sends only with a key', async () => {
