@@ -59,6 +59,26 @@ describe('openResources', () => {
     await resources.close();
   });
 
+  it('warns at each start where production is paid with test cards', async () => {
+    const warnings: string[] = [];
+    const logger = { ...silentLogger, warn: (message: string) => void warnings.push(message) };
+    const env = {
+      NODE_ENV: 'production',
+      DATABASE_URL: await postgres.newDatabaseUrl(),
+      SMTP_URL: 'smtp://127.0.0.1:1',
+      MAIL_FROM: 'orders@example.com',
+      PUBLIC_URL: 'https://staging.example.com',
+      UNSUBSCRIBE_SECRET: 'x'.repeat(32),
+      STRIPE_WEBHOOK_SECRET: 'whsec_1',
+      STRIPE_TEST_MODE: 'on',
+    };
+    for (const key of ['sk_test_1', 'sk_live_1']) {
+      const resources = await openResources(readSettings({ ...env, STRIPE_SECRET_KEY: key }), logger, () => 'https://staging.example.com');
+      await resources.close();
+    }
+    expect(warnings).toEqual(['STRIPE_TEST_MODE is on: payments are made with test cards, and no money moves']);
+  });
+
   it('leaves nothing open when something cannot be opened', async () => {
     const bad = join(folder, 'two');
     await mkdir(bad);

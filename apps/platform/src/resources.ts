@@ -63,6 +63,7 @@ export async function openResources(settings: Settings, logger: Logger, publicUr
   const closers = new Closers();
   try {
     const { database, databaseAt, databaseUrl } = await openPlatformDatabase(settings, logger, closers);
+    if (settings.paysWithTestCards) logger.warn('STRIPE_TEST_MODE is on: payments are made with test cards, and no money moves');
     const payments = await openGateway(settings, publicUrl());
     closers.add(() => payments.close());
     const { smtp, mailbox } = await openMail(settings, closers);

@@ -40,6 +40,7 @@ describe('readSettings', () => {
       demoSpeed: 2_880,
       logLevel: 'info',
       stripe: undefined,
+      paysWithTestCards: false,
       sandboxUrl: undefined,
       timeZone: 'UTC',
       unsubscribeSecret: undefined,
@@ -81,6 +82,10 @@ describe('readSettings', () => {
     const problems = problemsOf({ [name]: value });
     expect(problems[0]).toMatch(new RegExp(`^${name}: expected `));
     expect(problems.join()).not.toContain('hunter2');
+  });
+
+  it('keeps the name of a time zone as Intl has it', () => {
+    expect(readSettings({ PLATFORM_TZ: 'europe/berlin' }).timeZone).toBe('Europe/Berlin');
   });
 
   it.each(['Mars/Olympus', '+01:00', '2'])('takes no %s for a time zone', (zone) => {
@@ -156,6 +161,16 @@ describe('readSettings', () => {
     expect(problemsOf({ ...production, SANDBOX_GATEWAY_URL: 'http://127.0.0.1:1' })[0]).toContain('moves no money');
   });
 
+  it.each(['sk_test_1', 'rk_test_1'])('takes %s in production only where that is meant', (key) => {
+    expect(problemsOf({ ...production, STRIPE_SECRET_KEY: key })).toEqual([
+      expect.stringMatching(/^STRIPE_SECRET_KEY is one of the test mode/),
+    ]);
+    expect(problemsOf({ ...production, STRIPE_SECRET_KEY: key, STRIPE_TEST_MODE: 'off' })).toHaveLength(1);
+    expect(readSettings({ ...production, STRIPE_SECRET_KEY: key, STRIPE_TEST_MODE: 'on' }).paysWithTestCards).toBe(true);
+    expect(readSettings({ ...production, STRIPE_TEST_MODE: 'on' }).paysWithTestCards).toBe(false);
+    expect(readSettings({ STRIPE_SECRET_KEY: key, STRIPE_WEBHOOK_SECRET: 'whsec_1' }).paysWithTestCards).toBe(false);
+  });
+
   it('plays with samples only where no money is', () => {
     const stripe = { STRIPE_SECRET_KEY: 'sk_test_1', STRIPE_WEBHOOK_SECRET: 'whsec_1' };
     expect(readSettings(stripe).demo).toBe(false);
@@ -170,7 +185,6 @@ describe('readSettings', () => {
   });
 
   it('reads the names that Celery gives to log levels', () => {
-    expect(readSettings({ PLATFORM_TZ: 'Europe/Berlin' }).timeZone).toBe('Europe/Berlin');
     expect(readSettings({ CELERY_LOG_LEVEL: 'DEBUG' }).logLevel).toBe('debug');
     expect(readSettings({ CELERY_LOG_LEVEL: 'WARNING' }).logLevel).toBe('warn');
     expect(readSettings({ CELERY_LOG_LEVEL: 'DEBUG', TAKTLINE_LOG_LEVEL: 'error' }).logLevel).toBe('error');

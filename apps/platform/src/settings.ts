@@ -5,6 +5,7 @@
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { zoneName } from './calendar/business-days.ts';
 import { addressSchema, displayNameSchema } from './email/addresses.ts';
 
 export type PlatformLogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -50,6 +51,8 @@ export interface Settings {
   readonly logLevel: PlatformLogLevel;
   /** Undefined: the sandbox. */
   readonly stripe: { readonly secretKey: string; readonly webhookSecret: string } | undefined;
+  /** Whether this is production all the same: payments are said to be made, and no money moves. */
+  readonly paysWithTestCards: boolean;
   /** Of a sandbox in another process, such as `http://127.0.0.1:12111`. Undefined: one in this process. */
   readonly sandboxUrl: string | undefined;
   /** Where a day begins for business days, due dates and invoices: an IANA name. */
@@ -150,12 +153,13 @@ const variables = {
     expected: "the secret of Stripe's webhook, whsec_...",
     show: false,
   },
+  STRIPE_TEST_MODE: { shape: z.enum(['on', 'off']), expected: 'on or off', show: true },
   SANDBOX_GATEWAY_URL: {
     shape: z.string().refine(isSandboxUrl),
     expected: 'the URL of a sandbox on this machine, such as http://127.0.0.1:12111',
     show: true,
   },
-  PLATFORM_TZ: { shape: z.string().refine(isTimeZone), expected: 'the IANA name of a time zone, such as Europe/Berlin', show: true },
+  PLATFORM_TZ: { shape: z.string().transform(readTimeZone), expected: 'the IANA name of a time zone, such as Europe/Berlin', show: true },
   TAKTLINE_LOG_LEVEL: { shape: logLevel, expected: expectedLevels, show: true },
   CELERY_LOG_LEVEL: { shape: logLevel, expected: expectedLevels, show: true },
   UNSUBSCRIBE_SECRET: {
@@ -183,6 +187,12 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     problems.push('CELERY_RESULT_BACKEND: results are kept by the broker; leave it out, or set it to the same URL as the broker');
   }
   if (production) problems.push(...missingInProduction(env, brokerUrl));
+  const testKey = /^.._test_/.test(values.STRIPE_SECRET_KEY ?? '');
+  if (production && testKey && values.STRIPE_TEST_MODE !== 'on') {
+    problems.push(
+      'STRIPE_SECRET_KEY is one of the test mode, in which anybody pays with a test card: use a live one, or set STRIPE_TEST_MODE=on for a system without customers',
+    );
+  }
   if ((values.STRIPE_SECRET_KEY === undefined) !== (values.STRIPE_WEBHOOK_SECRET === undefined) && !production) {
     problems.push('STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET: set both, or none for the sandbox');
   }
@@ -217,6 +227,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
       values.STRIPE_SECRET_KEY === undefined || values.STRIPE_WEBHOOK_SECRET === undefined
         ? undefined
         : { secretKey: values.STRIPE_SECRET_KEY, webhookSecret: values.STRIPE_WEBHOOK_SECRET },
+    paysWithTestCards: production && testKey,
     sandboxUrl: values.SANDBOX_GATEWAY_URL,
     timeZone: values.PLATFORM_TZ ?? 'UTC',
     unsubscribeSecret: values.UNSUBSCRIBE_SECRET,
@@ -321,11 +332,12 @@ function isSandboxUrl(text: string): boolean {
   );
 }
 
-function isTimeZone(text: string): boolean {
+/** An offset from UTC is no zone: it knows no daylight saving. */
+function readTimeZone(text: string): string | undefined {
   try {
-    return /^[A-Za-z]/.test(text) && new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone !== '';
+    return /^[A-Za-z]/.test(text) ? zoneName(text) : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }
 

@@ -1,6 +1,8 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { addBusinessDays, addDays, CalendarError, dayIn, isBusinessDay, startOfDay } from './business-days.ts';
+import { addBusinessDays, addDays, CalendarError, dayIn, isBusinessDay, startOfDay, zoneName } from './business-days.ts';
 
 const berlin = 'Europe/Berlin';
 const newYork = 'America/New_York';
@@ -20,6 +22,32 @@ function codeOf(run: () => unknown): string {
   }
   throw new Error('nothing was thrown');
 }
+
+describe('zoneName', () => {
+  it('is one for all spellings of a zone, and the name of itself', () => {
+    expect(['Europe/Berlin', 'europe/berlin', 'EUROPE/BERLIN'].map(zoneName)).toEqual([berlin, berlin, berlin]);
+    for (const zone of Intl.supportedValuesOf('timeZone')) expect(zoneName(zoneName(zone))).toBe(zoneName(zone));
+    expect(codeOf(() => zoneName('Mars/Olympus'))).toBe('INVALID_ZONE');
+  });
+
+  it('keeps no clock for each spelling', () => {
+    setFlagsFromString('--expose-gc');
+    const gc = runInNewContext('gc') as () => void;
+    const spelling = (number: number) =>
+      [...'johannesburg'].map((letter, place) => ((number >> place) & 1 ? letter.toUpperCase() : letter)).join('');
+    const look = (from: number, to: number) => {
+      for (let number = from; number < to; number += 1) {
+        dayIn(`africa/${spelling(number)}`, new Date(0));
+        if (number % 100 === 0) gc();
+      }
+      gc();
+      return process.memoryUsage().rss;
+    };
+    // The first ones fill what Intl keeps by itself.
+    const before = look(0, 500);
+    expect(look(500, 2_500) - before).toBeLessThan(50 * 1_048_576);
+  });
+});
 
 describe('dayIn', () => {
   it.each([

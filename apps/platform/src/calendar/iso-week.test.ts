@@ -58,7 +58,7 @@ describe('mondayOf', () => {
     expect(mondayOf(week)).toBe(monday);
   });
 
-  it.each(['2025-W53', '2027-W53', '2026-W00', '2026-W54', '2026-W5', '2026W49', '2026-W049', ' 2026-W49', '2026-W49\n', ''])(
+  it.each(['2025-W53', '2027-W53', '9999-W53', '2026-W00', '2026-W54', '2026-W5', '2026W49', '2026-W049', ' 2026-W49', '2026-W49\n', ''])(
     'refuses %j',
     (week) => {
       expect(() => mondayOf(week)).toThrow(WeekError);

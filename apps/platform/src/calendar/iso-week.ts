@@ -31,7 +31,8 @@ export function weekOf(day: string): string {
  */
 export function mondayOf(week: string): string {
   const [, year, number] = /^((?:19|[2-9]\d)\d{2})-W(0[1-9]|[1-4]\d|5[0-3])$/.exec(week) ?? [];
-  if (year === undefined || number === undefined) throw new WeekError('expected an ISO week such as 2026-W49');
+  // 9999 has 52 weeks, and the days after them are not counted here.
+  if (year === undefined || number === undefined || week === '9999-W53') throw new WeekError('expected an ISO week such as 2026-W49');
   // The 4th of January is in week 1 of every year.
   const fourth = `${year}-01-04`;
   const monday = addDays(fourth, 1 - weekdayOf(fourth) + 7 * (Number(number) - 1));

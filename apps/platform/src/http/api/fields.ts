@@ -1,7 +1,7 @@
 /** What fields of the API may hold, each said once: how it is read, and how the document describes it. */
 import { z } from '@hono/zod-openapi';
 import { country, line, printedLine } from '../../accounts/users.ts';
-import { addDays, CalendarError, dayIn } from '../../calendar/business-days.ts';
+import { addDays, CalendarError, zoneName } from '../../calendar/business-days.ts';
 import { mondayOf, WeekError } from '../../calendar/iso-week.ts';
 import { currencyOf, decimalOf, type Money, MoneyError, money, parseAmount } from '../../money/money.ts';
 
@@ -79,11 +79,13 @@ export function readDecimal(amount: string, code: string): Money | string {
   }
 }
 
-/** In the years that matching calculates in. */
+/** Of days and weeks: the years that matching calculates in. */
+const inCalculatedYears = (text: string): boolean => text >= '2000' && text < '9900';
+
 export const day = z
   .string()
   .max(10)
-  .refine((text) => text >= '2000' && text < '9900' && fits(CalendarError, () => addDays(text, 0)), {
+  .refine((text) => inCalculatedYears(text) && fits(CalendarError, () => addDays(text, 0)), {
     error: 'expected a day such as 2026-11-28',
   })
   .openapi({ format: 'date', examples: ['2026-11-28'] });
@@ -91,16 +93,18 @@ export const day = z
 export const week = z
   .string()
   .max(8)
-  .refine((text) => fits(WeekError, () => mondayOf(text)), { error: 'expected an ISO week such as 2026-W49' })
+  .refine((text) => inCalculatedYears(text) && fits(WeekError, () => mondayOf(text)), { error: 'expected an ISO week such as 2026-W49' })
   .meta({ description: 'A week as ISO 8601 counts them.', examples: ['2026-W49'] });
 
 export const timeZone = z
   .string()
   .max(60)
   // An offset from UTC is no zone: it knows no daylight saving.
-  .refine((name) => /^[A-Za-z]/.test(name) && fits(CalendarError, () => dayIn(name, new Date())), {
+  .refine((name) => /^[A-Za-z]/.test(name) && fits(CalendarError, () => zoneName(name)), {
     error: 'expected the IANA name of a time zone, such as Europe/Berlin',
+    abort: true,
   })
+  .overwrite(zoneName)
   .meta({ examples: ['Europe/Berlin'] });
 
 /** Of processes and materials; compared as it is written. */

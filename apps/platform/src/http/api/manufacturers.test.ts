@@ -65,6 +65,13 @@ describe('a profile', () => {
     ]);
   });
 
+  it('has the name of its time zone as everybody writes it', async () => {
+    const maker = await api.maker({ time_zone: 'eUROPE/berlin' });
+    expect((await maker.call('GET', `/manufacturers/${maker.manufacturer}`)).body.profile.time_zone).toBe('Europe/Berlin');
+    const stored = api.database.selectFrom('manufacturers').select('time_zone').where('id', '=', maker.manufacturer);
+    expect(await stored.executeTakeFirst()).toEqual({ time_zone: 'Europe/Berlin' });
+  });
+
   it('keeps what is booked, and no week falls under it', async () => {
     const maker = await api.maker();
     await book(maker.manufacturer, weeks[2] ?? '', 300);
@@ -149,6 +156,7 @@ describe('a profile', () => {
     ['machines.0.minutes_a_day', { machines: [{ process: 'turning', name: 'Lathe', minutes_a_day: 1_441 }] }],
     ['capacity', { capacity: [profile.capacity[0], profile.capacity[0]] }],
     ['capacity.0.week', { capacity: [{ process: 'turning', week: '2027-W53', minutes: 1 }] }],
+    ['capacity.0.week', { capacity: [{ process: 'turning', week: '9999-W53', minutes: 1 }] }],
     ['capacity.0.minutes', { capacity: [{ process: 'turning', week: '2027-W01', minutes: 1e10 }] }],
     ['name', { name: 'Turners\r\nBcc: x' }],
     ['active', { active: 'yes' }],

@@ -20,7 +20,6 @@ const seenVersion = z
   .int()
   .min(0)
   .max(2 ** 31 - 1)
-  .optional()
   .describe('The version of the order that the caller has seen.');
 
 const newNonConformance = z
@@ -28,7 +27,7 @@ const newNonConformance = z
     quantity: quantity.describe('Of the parts that are not right.'),
     cause: z.enum(causes),
     disposition: z.enum(['rework', 'remake']).describe('What becomes of them.'),
-    version: seenVersion,
+    version: seenVersion.optional(),
   })
   .meta({ id: 'NewNonConformance', examples: [{ quantity: 3, cause: 'surface', disposition: 'rework' }] });
 
@@ -39,7 +38,7 @@ const newCredit = z
     amount: moneyIn.describe('What goes back, without tax; the tax of it goes back with it.'),
     version: seenVersion,
   })
-  .meta({ id: 'NewCredit', examples: [{ quantity: 3, cause: 'surface', amount: { amount: '12.00', currency: 'EUR' } }] });
+  .meta({ id: 'NewCredit', examples: [{ quantity: 3, cause: 'surface', amount: { amount: '12.00', currency: 'EUR' }, version: 9 }] });
 
 const nonConformanceShape = z
   .object({
@@ -81,7 +80,8 @@ const credit = apiRoute(
     path: '/orders/{id}/credits',
     operationId: 'grantCredit',
     summary: 'Let the buyer keep parts that are not right, for less',
-    description: 'The amount goes back to the buyer, and a credit note follows the invoice.',
+    description:
+      'The amount goes back to the buyer, and a credit note follows the invoice. Sent again it is not given again: the version is another one.',
     tags,
     request: { params: pathId, body: jsonBody(newCredit) },
     responses: { 201: json('The order as it is now.', orderShape) },

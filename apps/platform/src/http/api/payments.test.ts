@@ -26,6 +26,20 @@ async function paidOrder() {
   return { buyer, staff, order, payment };
 }
 
+describe('a credit', () => {
+  it('that is sent twice is given once', async () => {
+    const { staff, order, payment } = await paidOrder();
+    await api.database.updateTable('orders').set({ state: 'delivered', paid_at: new Date() }).where('id', '=', order).execute();
+    const credit = { quantity: 1, cause: 'surface', amount: { amount: '12.00', currency: 'EUR' } };
+    const give = (body: object) => staff.call('POST', `/orders/${order}/credits`, body);
+    expect(await give(credit)).toMatchObject({ status: 400, body: { errors: [{ path: 'version' }] } });
+    const answers = [await give({ ...credit, version: 0 }), await give({ ...credit, version: 0 })];
+    expect(answers).toMatchObject([{ status: 201 }, { status: 409, body: { code: 'VERSION_CONFLICT' } }]);
+    const refunds = await api.database.selectFrom('refunds').select('amount_minor').where('payment_id', '=', payment).execute();
+    expect(refunds).toEqual([{ amount_minor: 1_200 }]);
+  });
+});
+
 describe('paying', () => {
   it.each(['draft', 'sourcing', 'in_production', 'closed', 'cancelled'] as const)('is not for an order that is %s', async (state) => {
     const { buyer, order } = await paidOrder();

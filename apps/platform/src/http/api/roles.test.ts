@@ -112,7 +112,7 @@ const roles: readonly Role[] = ['otherBuyer', 'buyer', 'otherMaker', 'maker', 's
 const user = { role: 'buyer', name: 'Bo', email: 'bo@example.com', address: ['1 High Street'], country: 'DE' };
 const found = { quantity: 1, cause: 'damage', disposition: 'remake' };
 /** More than was paid. */
-const credited = { quantity: 1, cause: 'damage', amount: { amount: '60.00', currency: 'EUR' } };
+const credited = { quantity: 1, cause: 'damage', amount: { amount: '60.00', currency: 'EUR' }, version: 0 };
 const price = { amount: '40.00', currency: 'EUR' };
 
 /** What each is answered: 401 goes without saying for nobody. */
