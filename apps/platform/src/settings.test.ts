@@ -41,6 +41,7 @@ describe('readSettings', () => {
       logLevel: 'info',
       stripe: undefined,
       paysWithTestCards: false,
+      apiRate: 50,
       sandboxUrl: undefined,
       timeZone: 'UTC',
       unsubscribeSecret: undefined,

@@ -55,6 +55,8 @@ export interface Settings {
   readonly paysWithTestCards: boolean;
   /** Of a sandbox in another process, such as `http://127.0.0.1:12111`. Undefined: one in this process. */
   readonly sandboxUrl: string | undefined;
+  /** Requests a second that a user of the API may make; twice as many may come at once. */
+  readonly apiRate: number;
   /** Where a day begins for business days, due dates and invoices: an IANA name. */
   readonly timeZone: string;
   /** Undefined: generated, and kept in `folder`. */
@@ -154,6 +156,7 @@ const variables = {
     show: false,
   },
   STRIPE_TEST_MODE: { shape: z.enum(['on', 'off']), expected: 'on or off', show: true },
+  API_RATE: { shape: wholeNumber(1, 100_000), expected: 'requests a second of one user, from 1 to 100000', show: true },
   SANDBOX_GATEWAY_URL: {
     shape: z.string().refine(isSandboxUrl),
     expected: 'the URL of a sandbox on this machine, such as http://127.0.0.1:12111',
@@ -228,6 +231,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
         ? undefined
         : { secretKey: values.STRIPE_SECRET_KEY, webhookSecret: values.STRIPE_WEBHOOK_SECRET },
     paysWithTestCards: production && testKey,
+    apiRate: values.API_RATE ?? 50,
     sandboxUrl: values.SANDBOX_GATEWAY_URL,
     timeZone: values.PLATFORM_TZ ?? 'UTC',
     unsubscribeSecret: values.UNSUBSCRIBE_SECRET,

@@ -81,7 +81,13 @@ export async function startPlatform({ env, print }: StartOptions): Promise<Runni
         logger,
         gateway: resources.deps.gateway,
         paymentChanged: (intent) => tasks.paymentChanged(intent),
-        market: { database: resources.database, tasks, timeZone: settings.timeZone, ...(demo && { now: demo.now }) },
+        market: {
+          database: resources.database,
+          tasks,
+          timeZone: settings.timeZone,
+          requestRate: settings.apiRate,
+          ...(demo && { now: demo.now }),
+        },
         enqueue: async (input, urgent) => (await tasks.enqueueRecord(input, { urgent })).id,
       }),
     );

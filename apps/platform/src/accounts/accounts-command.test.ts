@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../../test/database.ts';
 import { newUser } from '../../test/marketplace.ts';
 import type { PlatformDatabase } from '../database/database.ts';
-import { authenticate } from './api-keys.ts';
+import { authenticate, createApiKey } from './api-keys.ts';
 
 const main = fileURLToPath(new URL('../../dist/accounts-main.js', import.meta.url));
 
@@ -88,11 +88,26 @@ describe('npm run accounts', () => {
     expect(JSON.stringify(acts)).not.toMatch(/Stella|@|desk|tlk_/);
   });
 
+  it('takes all keys of a user away', async () => {
+    const user = await newUser(database, 'buyer', 'lost@example.com');
+    const { secret } = await createApiKey(database, user, 'shop');
+    await createApiKey(database, user, 'further');
+    expect(await run('revoke-keys', 'LOST@example.com')).toMatchObject({
+      code: 0,
+      out: `2 keys of user ${user} are refused from now on\n`,
+    });
+    expect(await authenticate(database, `Bearer ${secret}`)).toBeUndefined();
+    expect(JSON.parse((await run('revoke-keys', String(user), '--json')).out)).toEqual({ user, revoked: 0 });
+    const [act] = await database.selectFrom('audit').selectAll().where('subject', '=', `user:${user}`).orderBy('id').execute();
+    expect(act).toMatchObject({ actor: 'operator', action: 'key.revoke_all', data: { revoked: 2 } });
+  });
+
   it.each([
     [['add-user', ...stella.slice(0, 4), '--email', 'Taken@example.com', '--country', 'DE'], 1, 'another user has this email address'],
     [['add-key', 'nobody@example.com', '--label', 'x'], 1, 'there is no user with this email address'],
     [['add-key', '999999', '--label', 'x'], 1, 'there is no such user'],
     [['keys', '999999'], 1, 'there is no such user'],
+    [['revoke-keys', '999999'], 1, 'there is no such user'],
     [['revoke-key', '999999'], 1, 'there is no such key, or it was revoked before'],
     [['revoke-key', 'x'], 2, 'expected the id of a key'],
     [['add-user', '--role', 'admin', ...stella.slice(2)], 2, 'Allowed choices are buyer, manufacturer, staff'],
@@ -112,7 +127,14 @@ describe('npm run accounts', () => {
   });
 
   it('has help for each command', async () => {
-    for (const args of [['--help'], ['add-user', '--help'], ['add-key', '--help'], ['keys', '--help'], ['revoke-key', '--help']]) {
+    for (const args of [
+      ['--help'],
+      ['add-user', '--help'],
+      ['add-key', '--help'],
+      ['keys', '--help'],
+      ['revoke-key', '--help'],
+      ['revoke-keys', '--help'],
+    ]) {
       expect(await run(...args)).toMatchObject({ code: 0, err: '', out: expect.stringContaining('Usage: accounts') as string });
     }
   });

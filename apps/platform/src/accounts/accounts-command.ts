@@ -12,7 +12,7 @@ import type { PlatformTransaction } from '../orders/orders.ts';
 import { Closers, openPlatformDatabase } from '../resources.ts';
 import { readSettings } from '../settings.ts';
 import { AccountError } from './account-error.ts';
-import { type ApiKey, createApiKey, revokeApiKey, selectApiKeys } from './api-keys.ts';
+import { type ApiKey, createApiKey, revokeApiKey, revokeApiKeys, selectApiKeys } from './api-keys.ts';
 import { type Act, noteAct } from './audit.ts';
 import { addUser, line, newUserFields, type User, userById, userRoles } from './users.ts';
 
@@ -107,6 +107,23 @@ export function accountsCommand(env: Readonly<Record<string, string | undefined>
           await note(transaction, { action: 'key.revoke', subject: `user:${key.user_id}`, data: { revoked: id } });
         });
         print(json === true ? JSON.stringify({ id, revoked: true }) : `key ${id} is refused from now on`);
+      }),
+    );
+
+  program
+    .command('revoke-keys')
+    .description('refuse all keys of a user from now on')
+    .argument('<user>', 'the id or the email address of the user')
+    .option('-j, --json', 'print a JSON document')
+    .action((name: string, { json }: Output) =>
+      withDatabase(async (database) => {
+        const { user, revoked } = await database.transaction().execute(async (transaction) => {
+          const { id } = await userNamed(transaction, name);
+          const count = await revokeApiKeys(transaction, id);
+          await note(transaction, { action: 'key.revoke_all', subject: `user:${id}`, data: { revoked: count } });
+          return { user: id, revoked: count };
+        });
+        print(json === true ? JSON.stringify({ user, revoked }) : `${revoked} keys of user ${user} are refused from now on`);
       }),
     );
 

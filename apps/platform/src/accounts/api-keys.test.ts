@@ -1,8 +1,10 @@
+import { sql } from 'kysely';
 import { describe, expect, it } from 'vitest';
 import { withDatabase } from '../../test/database.ts';
 import { newUser } from '../../test/marketplace.ts';
+import { patience } from '../../test/patience.ts';
 import type { PlatformDatabase } from '../database/database.ts';
-import { authenticate, createApiKey, revokeApiKey } from './api-keys.ts';
+import { authenticate, createApiKey, isGoodYet, revokeApiKey, revokeApiKeys } from './api-keys.ts';
 
 let database: PlatformDatabase;
 withDatabase((opened) => {
@@ -34,6 +36,22 @@ describe('API keys', () => {
     expect(await authenticate(database, `Bearer ${secret}`)).toBeUndefined();
   });
 
+  it('of a user are all revoked, also one that is being made with another', async () => {
+    const user = await newUser(database);
+    const { id: key } = await createApiKey(database, user, 'shop');
+    const caller = { user, key, role: 'buyer' } as const;
+    let revoking: Promise<number> | undefined;
+    const further = await database.transaction().execute(async (transaction) => {
+      expect(await isGoodYet(transaction, caller)).toBe(true);
+      revoking = database.transaction().execute((other) => revokeApiKeys(other, user));
+      await expect.poll(() => waitingForLocks(database), patience).toBe(1);
+      return createApiKey(transaction, user, 'further');
+    });
+    expect(await revoking).toBe(2);
+    expect(await authenticate(database, `Bearer ${further.secret}`)).toBeUndefined();
+    expect(await database.transaction().execute((transaction) => isGoodYet(transaction, caller))).toBe(false);
+  });
+
   it.each([
     undefined,
     '',
@@ -52,3 +70,9 @@ describe('API keys', () => {
     await expect(createApiKey(database, 2 ** 40, 'shop')).rejects.toThrow();
   });
 });
+
+async function waitingForLocks(database: PlatformDatabase): Promise<number> {
+  const { rows } = await sql<{ count: number }>`select count(*)::int as count from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'`.execute(database);
+  return rows[0]?.count ?? 0;
+}

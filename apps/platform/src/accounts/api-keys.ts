@@ -6,6 +6,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Selectable } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { ApiKeysTable, UserRole } from '../database/marketplace-tables.ts';
+import type { PlatformTransaction } from '../orders/orders.ts';
 
 export interface Caller {
   readonly user: number;
@@ -47,6 +48,35 @@ export async function revokeApiKey(database: PlatformDatabase, id: number): Prom
     .returning('id')
     .executeTakeFirst();
   return revoked !== undefined;
+}
+
+/**
+ * All keys of a user are refused from now on, also those that one of them is making now: `isGoodYet` waits for this, or this for it.
+ *
+ * @returns how many there were
+ */
+export async function revokeApiKeys(transaction: PlatformTransaction, user: number): Promise<number> {
+  await transaction.selectFrom('users').select('id').where('id', '=', user).forUpdate().execute();
+  const revoked = await transaction
+    .updateTable('api_keys')
+    .set({ revoked_at: new Date() })
+    .where('user_id', '=', user)
+    .where('revoked_at', 'is', null)
+    .returning('id')
+    .execute();
+  return revoked.length;
+}
+
+/** Whether the caller's key is good yet, and stays so until the transaction is over, unless it alone is revoked. */
+export async function isGoodYet(transaction: PlatformTransaction, { user, key }: Caller): Promise<boolean> {
+  await transaction.selectFrom('users').select('id').where('id', '=', user).forKeyShare().execute();
+  const good = await transaction
+    .selectFrom('api_keys')
+    .select('id')
+    .where('id', '=', key)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst();
+  return good !== undefined;
 }
 
 /** Keys, those that are revoked too. */

@@ -101,8 +101,16 @@ export interface InvoicesTable {
   issued_at: Timestamp;
 }
 
+/** By which payment methods the buyer has asked to pay for an order. */
+export interface OrderPaymentMethodsTable {
+  order_id: number;
+  payment_method: string;
+  at: Timestamp;
+}
+
 export interface MoneyTables {
   payments: PaymentsTable;
+  order_payment_methods: OrderPaymentMethodsTable;
   payment_attempts: PaymentAttemptsTable;
   refunds: RefundsTable;
   payment_differences: PaymentDifferencesTable;

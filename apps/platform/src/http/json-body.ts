@@ -32,12 +32,20 @@ export const jsonOnly: readonly [MiddlewareHandler, MiddlewareHandler] = [
 /** @returns the parsed body, or the answer that says why it cannot be read */
 export async function readJson(c: Context): Promise<{ readonly value: unknown } | Response> {
   const text = await c.req.text();
-  if (isTooDeep(text)) return problem(c, { status: 400, title: 'The body is nested too deeply' });
+  const refused = refuseDeep(c, text);
+  if (refused !== undefined) return refused;
   try {
     return { value: JSON.parse(text) as unknown };
   } catch {
-    return problem(c, { status: 400, title: 'The body is not JSON' });
+    return problem(c, notJson);
   }
+}
+
+export const notJson = { status: 400, title: 'The body is not JSON' } as const;
+
+/** @returns the answer to a body that is nested too deeply */
+export function refuseDeep(c: Context, text: string): Response | undefined {
+  return isTooDeep(text) ? problem(c, { status: 400, title: 'The body is nested too deeply' }) : undefined;
 }
 
 /** Counts brackets outside of strings, in one pass. */

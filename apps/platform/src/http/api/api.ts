@@ -5,7 +5,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { apiPath } from '../guards.ts';
 import { audit } from './audit.ts';
-import { type ApiEnv, keyed } from './authentication.ts';
+import { type ApiEnv, keyed, limited } from './authentication.ts';
 import type { ApiDeps } from './deps.ts';
 import { documentOf, documentRoute, registerOthers } from './document.ts';
 import { answerTo } from './errors.ts';
@@ -18,12 +18,13 @@ import { paymentDifferences } from './payment-differences.ts';
 import { payments } from './payments.ts';
 import { quotes } from './quotes.ts';
 import { coded, refuseInvalid } from './refusals.ts';
+import { UserRates } from './user-rates.ts';
 import { users } from './users.ts';
 
 export type { ApiDeps } from './deps.ts';
 
 export function api(deps: ApiDeps): OpenAPIHono<ApiEnv> {
-  const { database } = deps;
+  const { database, requestRate = 50 } = deps;
   const routes = new OpenAPIHono<ApiEnv>({ defaultHook: refuseInvalid });
   const whole = new OpenAPIHono<ApiEnv>();
   let document: ReturnType<typeof documentOf> | undefined;
@@ -35,7 +36,7 @@ export function api(deps: ApiDeps): OpenAPIHono<ApiEnv> {
     document ??= documentOf(whole);
     return c.json({ ...document }, 200);
   });
-  routes.use(keyed(database));
+  routes.use(keyed(database), limited(new UserRates({ perSecond: requestRate })));
   for (const family of [
     users(database),
     manufacturers(deps),

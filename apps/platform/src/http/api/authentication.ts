@@ -5,6 +5,7 @@ import type { PlatformDatabase } from '../../database/database.ts';
 import type { UserRole } from '../../database/marketplace-tables.ts';
 import { BadKeys } from './bad-keys.ts';
 import { ApiError } from './errors.ts';
+import { burstSeconds, type UserRates } from './user-rates.ts';
 
 /** What every route of the API finds in its context. */
 export interface ApiEnv {
@@ -19,6 +20,18 @@ export function keyed(database: PlatformDatabase, bad = new BadKeys()): Middlewa
     // A good key is never made to wait: behind one proxy there are good callers too.
     if (caller === undefined) throw refusal(header === undefined ? undefined : bad.note(addressOf(c)));
     c.set('caller', caller);
+    return next();
+  };
+}
+
+/** @throws ApiError `TOO_MANY_REQUESTS` */
+export function limited(rates: UserRates): MiddlewareHandler<ApiEnv> {
+  const policy = `"user";q=${rates.burst};w=${burstSeconds}`;
+  return (c, next) => {
+    const { left, fullMs, waitMs } = rates.take(c.get('caller').user);
+    c.header('ratelimit-policy', policy);
+    c.header('ratelimit', `"user";r=${left};t=${Math.ceil(fullMs / 1_000)}`);
+    if (waitMs > 0) throw new ApiError('TOO_MANY_REQUESTS', { headers: { 'retry-after': String(Math.ceil(waitMs / 1_000)) } });
     return next();
   };
 }

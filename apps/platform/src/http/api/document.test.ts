@@ -98,6 +98,7 @@ describe('the document', () => {
       }
       if ((operation.security ?? []).some((scheme) => 'key' in scheme))
         expect(statuses, name).toEqual(expect.arrayContaining(['401', '429']));
+      if (statuses.includes('429')) expect(operation.responses['429'], name).toHaveProperty('headers.retry-after.description');
     }
     const ids = operations().map(({ operation }) => operation.operationId);
     expect(new Set(ids).size).toBe(ids.length);

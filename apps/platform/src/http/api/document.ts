@@ -10,7 +10,10 @@ const description = `The marketplace for made parts: buyers post orders, manufac
 
 A key (\`Authorization: Bearer tlk_...\`) names its user, whose role says what it may do. What belongs to somebody else is answered like
 what is not there: 404. Errors are problems as RFC 9457 has them, with a \`code\`. Lists come in pages, the newest first. Bodies are JSON
-of at most 256 KiB, and a field that is not known is refused.`;
+of at most 256 KiB, and a field that is not known is refused.
+
+Each answer to a key says in \`ratelimit\` how many requests of its user can follow at once (\`r\`), and in how many seconds all can
+(\`t\`); \`ratelimit-policy\` says how many those are. Whoever asks for more is answered 429, and \`retry-after\` says how long to wait.`;
 
 const tags = [
   { name: 'Users', description: 'Users and their keys.' },

@@ -15,6 +15,7 @@ import { OrderError } from '../../orders/orders.ts';
 import { QuoteError } from '../../orders/quotes.ts';
 import { PaymentError } from '../../payments/payments.ts';
 import { RefundError } from '../../payments/refunds.ts';
+import { notJson } from '../json-body.ts';
 import { problem } from '../problem.ts';
 
 interface Answer {
@@ -39,6 +40,7 @@ export const answers = {
   NO_CAPACITY: { status: 409, title: 'The machine-hours are taken' },
   CONFLICT: { status: 409, title: 'There is one already, and it is another one' },
   MISMATCH: { status: 409, title: 'The payment provider knows this payment otherwise' },
+  TOO_MANY_PAYMENT_METHODS: { status: 409, title: 'So many payment methods were tried for this order: write to the staff' },
   EMAIL_TAKEN: { status: 409, title: 'Another user has this email address' },
   HAS_PROFILE: { status: 409, title: 'This user is a manufacturer already' },
   RATED: { status: 409, title: 'This order is rated already' },
@@ -54,6 +56,7 @@ export const answers = {
   RATE_UNKNOWN: { status: 422, title: 'The tax of this sale is not known: write to the staff' },
   WRONG_ROLE: { status: 422, title: 'The user has another role' },
   BELOW_BOOKED: { status: 422, title: 'A week would have less machine time than is booked in it' },
+  TOO_MANY_REQUESTS: { status: 429, title: 'Too many requests of this user: wait' },
   TOO_MANY_BAD_KEYS: { status: 429, title: 'Too many keys that are not good: wait' },
   FAILED: { status: 500, title: 'The request failed' },
 } as const satisfies Readonly<Record<string, Answer>>;
@@ -110,6 +113,8 @@ export function answerTo(error: Error, c: Context): Response {
   }
   // Of the library that reads bodies, for a content type that is JSON and written in a way it does not know.
   if (error instanceof HTTPException && error.status === 415) return tell(c, 'NOT_JSON');
+  // Of the same, for what it cannot parse.
+  if (error instanceof HTTPException && error.status === 400) return problem(c, { ...notJson, extra: { code: 'INVALID_REQUEST' } });
   for (const [type, told] of ours) {
     // Which of several people it is not there for is not told either.
     if (error instanceof type) return tell(c, error.code, told && error.code !== 'NOT_FOUND' ? { detail: error.message } : {});

@@ -1,5 +1,5 @@
 /** What is sent by mistake or in bad faith: it is refused by its field, changes nothing, and is told nothing of itself. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { newOrder, startTestApi, type TestApi } from '../../../test/api.ts';
 import { startPostgres, type TestPostgres } from '../../../test/database.ts';
 
@@ -229,6 +229,17 @@ describe('a path or query with', () => {
   it.each(['user:1 or 1=1', 'hunter2', 'order:x', `order:${'9'.repeat(30)}`])('the subject %j is refused', async (subject) => {
     expect((await (staff as Person).call('GET', `/audit?subject=${encodeURIComponent(subject)}`)).status).toBe(400);
   });
+});
+
+it('a body is parsed once', async () => {
+  const parse = vi.spyOn(JSON, 'parse');
+  try {
+    const body = JSON.stringify({ label: 'x'.repeat(101) });
+    expect((await (staff as Person).call('POST', '/users/1/keys', body)).status).toBe(400);
+    expect(parse.mock.calls.filter(([text]) => text === body)).toHaveLength(1);
+  } finally {
+    parse.mockRestore();
+  }
 });
 
 describe('other bodies', () => {

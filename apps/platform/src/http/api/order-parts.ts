@@ -2,13 +2,13 @@
 import { z } from '@hono/zod-openapi';
 import type { NonConformance } from '../../orders/non-conformances.ts';
 import { OrderStateError } from '../../orders/order-states.ts';
-import { lockOrder, mustBeAt } from '../../orders/orders.ts';
+import { mustBeAt } from '../../orders/orders.ts';
 import { rateOrder } from '../../orders/ratings.ts';
 import { noteActOf } from './caller-acts.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiError } from './errors.ts';
 import { id, instant, instantOf, instantOrNull, moneyIn, moneyOf, moneyOut, orNull, pathId, quantity } from './fields.ts';
-import { orderAnswer, orderById, orderShape, partyOf } from './order-views.ts';
+import { lockOrderFor, orderAnswer, orderById, orderShape, partyOf } from './order-views.ts';
 import { before, listOf, pageOf, pageQuery, rowsFor } from './pages.ts';
 import { type Api, apiRoute, everybody, json, jsonBody, newApi } from './route.ts';
 
@@ -123,8 +123,7 @@ export function orderParts({ database, tasks }: ApiDeps): Api {
     const { id: number } = c.req.valid('param');
     const { version, ...found } = c.req.valid('json');
     const answer = await database.transaction().execute(async (transaction) => {
-      const order = await lockOrder(transaction, number);
-      const view = await partyOf(transaction, caller, order);
+      const { order, view } = await lockOrderFor(transaction, caller, number, partyOf);
       mustBeAt(order, version);
       const by = { actor: caller.role, actorId: caller.user };
       const changed = await tasks.rejectParts(transaction, number, found, by);
@@ -141,8 +140,7 @@ export function orderParts({ database, tasks }: ApiDeps): Api {
     const { id: number } = c.req.valid('param');
     const { version, ...granted } = c.req.valid('json');
     const answer = await database.transaction().execute(async (transaction) => {
-      const order = await lockOrder(transaction, number);
-      const view = await partyOf(transaction, caller, order);
+      const { order, view } = await lockOrderFor(transaction, caller, number, partyOf);
       mustBeAt(order, version);
       const changed = await tasks.grantCredit(transaction, number, granted, { actor: caller.role, actorId: caller.user });
       const { quantity: parts, cause, amount } = granted;
@@ -174,8 +172,7 @@ export function orderParts({ database, tasks }: ApiDeps): Api {
     const { id: number } = c.req.valid('param');
     const { stars } = c.req.valid('json');
     const rating = await database.transaction().execute(async (transaction) => {
-      const order = await lockOrder(transaction, number);
-      await partyOf(transaction, caller, order);
+      const { order } = await lockOrderFor(transaction, caller, number, partyOf);
       if (order.state !== 'closed' || order.manufacturer_id === null) {
         throw new OrderStateError('ILLEGAL_EVENT', `an order that is ${order.state} cannot be rated yet`);
       }

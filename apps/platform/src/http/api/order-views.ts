@@ -8,7 +8,7 @@ import { manufacturerOf } from '../../accounts/users.ts';
 import type { PlatformDatabase } from '../../database/database.ts';
 import { amountDue } from '../../orders/award.ts';
 import { orderStates } from '../../orders/order-states.ts';
-import type { Order } from '../../orders/orders.ts';
+import { lockOrder, type Order, type PlatformTransaction } from '../../orders/orders.ts';
 import { ApiError } from './errors.ts';
 import { id, instant, instantOf, instantOrNull, location, moneyOf, moneyOut, orNull } from './fields.ts';
 import { possibleEvents } from './order-event-rules.ts';
@@ -93,6 +93,24 @@ export async function orderById(database: Reading, order: number): Promise<Order
   const found = await database.selectFrom('orders').selectAll().where('id', '=', order).executeTakeFirst();
   if (found === undefined) throw new ApiError('NOT_FOUND');
   return found;
+}
+
+/**
+ * An order that nobody else changes before the transaction is over, and as whom the caller sees it. He is asked before, too: nobody
+ * makes others wait for what is not his.
+ *
+ * @param asWhom `viewOf`, or `partyOf`
+ * @throws ApiError `NOT_FOUND`
+ */
+export async function lockOrderFor<View extends OrderView>(
+  transaction: PlatformTransaction,
+  caller: Caller,
+  number: number,
+  asWhom: (database: Reading, caller: Caller, order: Order) => Promise<View>,
+): Promise<{ readonly order: Order; readonly view: View }> {
+  await asWhom(transaction, caller, await orderById(transaction, number));
+  const order = await lockOrder(transaction, number);
+  return { order, view: await asWhom(transaction, caller, order) };
 }
 
 export async function ordersById(database: Reading, ids: readonly number[]): Promise<ReadonlyMap<number, Order>> {

@@ -1,9 +1,11 @@
 /** Posting orders, their events and what one sees of them, without a worker: nothing happens but what is called. */
 import { describe, expect, it } from 'vitest';
-import { newOrder, type TestApi, today, withTestApi } from '../../../test/api.ts';
+import { type Body, newOrder, type TestApi, today, withTestApi } from '../../../test/api.ts';
 import { newManufacturer, newOrder as storedOrder } from '../../../test/marketplace.ts';
 import { ordersScene } from '../../../test/orders-scene.ts';
+import { createApiKey } from '../../accounts/api-keys.ts';
 import { addDays } from '../../calendar/business-days.ts';
+import { lockOrder } from '../../orders/orders.ts';
 import { api as marketplaceApi } from './api.ts';
 
 let api: TestApi;
@@ -125,6 +127,22 @@ describe('a change whose jobs cannot be enqueued', () => {
 });
 
 describe('an event', () => {
+  it('of somebody else’s order waits for nobody', async () => {
+    const [buyer, other] = [await api.person('buyer'), await api.person('buyer')];
+    const { id } = (await buyer.call('POST', '/orders', newOrder)).body;
+    await api.database.transaction().execute(async (transaction) => {
+      await lockOrder(transaction, id);
+      for (const [path, body] of [
+        ['events', { event: 'submit' }],
+        ['payment', { payment_method: 'pm_1' }],
+        ['rating', { stars: 1 }],
+        ['non-conformances', { quantity: 1, cause: 'other', disposition: 'rework' }],
+      ] as const) {
+        expect((await other.call('POST', `/orders/${id}/${path}`, body)).status).toBe(404);
+      }
+    });
+  });
+
   it('of a version that is not the order’s any more changes nothing', async () => {
     const buyer = await api.person('buyer');
     const { id } = (await buyer.call('POST', '/orders', newOrder)).body;
@@ -268,6 +286,34 @@ describe('a list', () => {
     expect([first, second, third].flatMap(({ items }) => items.map(({ id }) => id))).toEqual(posted.toReversed());
     expect(third.next).toBeNull();
     expect((await buyer.call('GET', '/orders')).body.items).toHaveLength(8);
+  });
+
+  it('of events begins for a manufacturer with the award, in pages too', async () => {
+    const { id: manufacturer, user } = await newManufacturer(api.database);
+    const { secret } = await createApiKey(api.database, user, 'works');
+    const maker = api.withKey(secret);
+    const order = await storedOrder(api.database, { manufacturer_id: manufacturer, price_minor: 5_000 });
+    const events = ['submit', 'source', 'accept_offer', 'hold', 'resume'] as const;
+    await api.database
+      .insertInto('order_events')
+      .values(
+        events.map((event, place) => ({
+          order_id: order,
+          version: place + 1,
+          event,
+          from_state: 'draft' as const,
+          to_state: 'draft' as const,
+          actor: 'system' as const,
+          actor_id: null,
+          data: '{}',
+        })),
+      )
+      .execute();
+    const versions = (body: Body) => body.items.map(({ version }) => version);
+    const first = (await maker('GET', `/orders/${order}/events?limit=2`)).body;
+    expect([versions(first), first.next === null]).toEqual([[5, 4], false]);
+    const second = (await maker('GET', `/orders/${order}/events?limit=2&cursor=${first.next}`)).body;
+    expect([versions(second), second.next]).toEqual([[3], null]);
   });
 
   it('of events goes by versions', async () => {

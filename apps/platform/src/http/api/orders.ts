@@ -1,12 +1,12 @@
 /** Orders: buyers post them, whoever has a part in one reads it and makes its events, the staff sees why it went to whom. */
 import { z } from '@hono/zod-openapi';
-import type { Insertable } from 'kysely';
+import { type Insertable, sql } from 'kysely';
 import type { Caller } from '../../accounts/api-keys.ts';
 import { manufacturerOf } from '../../accounts/users.ts';
 import { dayIn } from '../../calendar/business-days.ts';
 import type { OrdersTable } from '../../database/marketplace-tables.ts';
 import { OrderStateError, orderEvents, orderStates } from '../../orders/order-states.ts';
-import { eventsOfOrder, lockOrder, type Order, type PlatformTransaction } from '../../orders/orders.ts';
+import type { Order, PlatformTransaction } from '../../orders/orders.ts';
 import { paymentMethodSchema } from '../../payments/payment-input.ts';
 import { noteActOf } from './caller-acts.ts';
 import type { ApiDeps } from './deps.ts';
@@ -32,7 +32,7 @@ import {
   reference,
 } from './fields.ts';
 import { mayPost, postedEvents } from './order-event-rules.ts';
-import { orderAnswer, orderAnswers, orderById, orderShape, partyOf, viewOf } from './order-views.ts';
+import { lockOrderFor, orderAnswer, orderAnswers, orderById, orderShape, partyOf, viewOf } from './order-views.ts';
 import { before, listOf, pageOf, pageQuery, rowsFor } from './pages.ts';
 import { type Api, apiRoute, everybody, json, jsonBody, newApi } from './route.ts';
 
@@ -261,15 +261,25 @@ export function orders({ database, tasks, timeZone, now = Date.now }: ApiDeps): 
     const order = await orderById(database, c.req.valid('param').id);
     const view = await partyOf(database, c.get('caller'), order);
     const page = c.req.valid('query');
-    const all = await eventsOfOrder(database, order.id);
-    const award = all.find(({ event }) => event === 'accept_offer' || event === 'award')?.version ?? Number.POSITIVE_INFINITY;
-    // An order has a few dozen at most.
-    const rows = all
-      .filter((event) => view !== 'manufacturer' || event.version >= award)
-      .toReversed()
-      .map((event) => ({ ...event, id: event.version }))
-      .filter(({ version }) => version < before(page));
-    const { rows: shown, next } = pageOf(rows.slice(0, rowsFor(page)), page);
+    const rows = await database
+      .selectFrom('order_events')
+      .selectAll()
+      .select('version as id')
+      .where('order_id', '=', order.id)
+      .$if(view === 'manufacturer', (query) =>
+        query.where('version', '>=', (events) =>
+          events
+            .selectFrom('order_events')
+            .select(({ fn }) => fn.min('version').as('award'))
+            .where('order_id', '=', order.id)
+            .where('event', 'in', ['accept_offer', 'award']),
+        ),
+      )
+      .where('version', '<', sql<number>`${before(page)}::bigint`)
+      .orderBy('version', 'desc')
+      .limit(rowsFor(page))
+      .execute();
+    const { rows: shown, next } = pageOf(rows, page);
     const items = shown.map(({ version, event, from_state, to_state, actor, data, at }) => ({
       version,
       event,
@@ -288,8 +298,7 @@ export function orders({ database, tasks, timeZone, now = Date.now }: ApiDeps): 
     const { id: number } = c.req.valid('param');
     const { event, version, reason } = c.req.valid('json');
     const answer = await database.transaction().execute(async (transaction) => {
-      const order = await lockOrder(transaction, number);
-      const view = await viewOf(transaction, caller, order);
+      const { order, view } = await lockOrderFor(transaction, caller, number, viewOf);
       if (!mayPost(caller.role, event))
         throw new OrderStateError('FORBIDDEN_ACTOR', `this event is not made by a ${caller.role} in this way`);
       if (event === 'match_again') await mustBeOver(transaction, number, now());

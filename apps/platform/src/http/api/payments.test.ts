@@ -52,6 +52,20 @@ describe('paying', () => {
     expect(await waiting('payment.critical')).toBe(before);
   });
 
+  it('takes ten payment methods for an order, and those again', async () => {
+    const { buyer, order } = await paidOrder();
+    await api.database.updateTable('orders').set({ state: 'awarded' }).where('id', '=', order).execute();
+    const before = await waiting('payment.critical');
+    const pay = (number: number) => buyer.call('POST', `/orders/${order}/payment`, { payment_method: `pm_${number}` });
+    for (let number = 1; number <= 10; number += 1) expect((await pay(number)).status).toBe(202);
+    expect(await pay(11)).toMatchObject({ status: 409, body: { code: 'TOO_MANY_PAYMENT_METHODS' } });
+    expect((await pay(10)).status).toBe(202);
+    expect(await waiting('payment.critical')).toBe(before + 11);
+    const other = await paidOrder();
+    await api.database.updateTable('orders').set({ state: 'awarded' }).where('id', '=', other.order).execute();
+    expect((await other.buyer.call('POST', `/orders/${other.order}/payment`, { payment_method: 'pm_11' })).status).toBe(202);
+  });
+
   it('enqueues price and tax, and keeps how it is paid out of the audit', async () => {
     const { buyer, order } = await paidOrder();
     await api.database

@@ -6,7 +6,7 @@ import type { PlatformDatabase } from '../../database/database.ts';
 import type { PaymentAttemptsTable } from '../../database/money-tables.ts';
 import type { Money } from '../../money/money.ts';
 import { amountDue } from '../../orders/award.ts';
-import { lockOrder, type Order } from '../../orders/orders.ts';
+import type { Order, PlatformTransaction } from '../../orders/orders.ts';
 import { paymentMethodSchema, reservation } from '../../payments/payment-input.ts';
 import { type Payment, PaymentError } from '../../payments/payments.ts';
 import { requestRefund, type StoredRefund } from '../../payments/refunds.ts';
@@ -14,12 +14,15 @@ import { noteActOf } from './caller-acts.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiError } from './errors.ts';
 import { id, instant, instantOf, instantOrNull, line, moneyIn, moneyOf, moneyOut, pathId, reference } from './fields.ts';
-import { partyOf } from './order-views.ts';
+import { lockOrderFor, partyOf } from './order-views.ts';
 import { before, listOf, pageOf, pageQuery, rowsFor } from './pages.ts';
 import { type Api, apiRoute, json, jsonBody, newApi } from './route.ts';
 
 const tags: [string] = ['Payments'];
 const states = ['created', 'requires_action', 'processing', 'authorised', 'captured', 'failed', 'cancelled', 'unknown'] as const;
+
+/** For an order. Each is charged when it comes, and whoever has more of them tries whose cards they are. */
+const mostMethods = 10;
 
 const payIn = z
   .strictObject({
@@ -96,13 +99,13 @@ const startedRefundShape = z
   .meta({ id: 'StartedRefund' });
 
 const pay = apiRoute(
-  { roles: ['buyer'], codes: ['NOT_PAYABLE'] },
+  { roles: ['buyer'], codes: ['NOT_PAYABLE', 'TOO_MANY_PAYMENT_METHODS'] },
   {
     method: 'post',
     path: '/orders/{id}/payment',
     operationId: 'payOrder',
     summary: 'Pay for an order',
-    description: 'Price and tax, when the order is awarded. Twice is once; after a decline it pays in another way.',
+    description: `Price and tax, when the order is awarded. Twice is once; after a decline it pays in another way, of which ${mostMethods} are taken for an order.`,
     tags,
     request: { params: pathId, body: jsonBody(payIn) },
     responses: { 202: json('It is being paid.', jobShape) },
@@ -158,9 +161,9 @@ export function payments({ database, tasks }: ApiDeps): Api {
     const { id: number } = c.req.valid('param');
     const { payment_method, authorise_only } = c.req.valid('json');
     const job = await database.transaction().execute(async (transaction) => {
-      const order = await lockOrder(transaction, number);
-      await partyOf(transaction, caller, order);
+      const { order } = await lockOrderFor(transaction, caller, number, partyOf);
       const input = { ...reservation(order, toPay(order), payment_method), authorise_only };
+      await noteMethod(transaction, number, payment_method);
       const { id: enqueued } = await tasks.processPayment.enqueue(input, { transaction });
       await noteActOf(transaction, caller, { action: 'order.pay', subject: `order:${number}`, data: { authorise_only } });
       return enqueued;
@@ -235,6 +238,21 @@ function toPay(order: Order): Money {
     throw new PaymentError('NOT_PAYABLE', `an order that is ${state} is not to be paid`);
   }
   return due;
+}
+
+/** Of an order that is locked. @throws ApiError `TOO_MANY_PAYMENT_METHODS` */
+async function noteMethod(transaction: PlatformTransaction, order: number, method: string): Promise<void> {
+  await transaction
+    .insertInto('order_payment_methods')
+    .values({ order_id: order, payment_method: method })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  const { count } = await transaction
+    .selectFrom('order_payment_methods')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .where('order_id', '=', order)
+    .executeTakeFirstOrThrow();
+  if (count > mostMethods) throw new ApiError('TOO_MANY_PAYMENT_METHODS');
 }
 
 /** @throws ApiError `NOT_FOUND`, also for that of somebody else */

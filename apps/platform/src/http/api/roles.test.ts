@@ -124,6 +124,7 @@ const table: readonly (readonly [string, string, (scene: Scene) => string, unkno
   ['PATCH', '/users/{id}', ({ buyer }) => `/users/${buyer.user}`, { name: 'Bo' }, [404, 200, 404, 404, 200]],
   ['POST', '/users/{id}/keys', ({ maker }) => `/users/${maker.user}/keys`, { label: 'x' }, [404, 404, 404, 201, 201]],
   ['GET', '/users/{id}/keys', ({ maker }) => `/users/${maker.user}/keys`, undefined, [404, 404, 404, 200, 200]],
+  ['DELETE', '/users/{id}/keys', ({ maker }) => `/users/${maker.user}/keys`, undefined, [404, 404, 404, 204, 204]],
   ['DELETE', '/keys/{id}', ({ otherMaker }) => `/keys/${otherMaker.key}`, undefined, [404, 404, 204, 404, 204]],
   ['PUT', '/manufacturers/me', () => '/manufacturers/me', profile, [403, 403, 200, 200, 403]],
   ['PUT', '/manufacturers/{id}', ({ mine }) => `/manufacturers/${mine}`, profile, [403, 403, 403, 403, 200]],

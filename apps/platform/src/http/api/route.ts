@@ -5,7 +5,7 @@
 import { createRoute, OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
 import type { UserRole } from '../../database/marketplace-tables.ts';
-import { jsonOnly, readJson } from '../json-body.ts';
+import { jsonOnly, refuseDeep } from '../json-body.ts';
 import { type ApiEnv, only } from './authentication.ts';
 import { type ApiErrorCode, answers } from './errors.ts';
 
@@ -35,15 +35,15 @@ export const keyScheme = 'key';
 const checkedBody: readonly MiddlewareHandler[] = [
   ...jsonOnly,
   async (c, next) => {
-    const read = await readJson(c);
-    return read instanceof Response ? read : next();
+    // It is parsed by what checks the fields.
+    return refuseDeep(c, await c.req.text()) ?? next();
   },
 ];
 
 /** @example apiRoute({ roles: ['staff'] }, { method: 'get', path: '/users', ... }) */
 export function apiRoute<const R extends Declared>({ roles, codes = [] }: RouteRules, declared: R) {
   const { body } = declared.request ?? {};
-  const always: ApiErrorCode[] = ['UNAUTHORISED', 'TOO_MANY_BAD_KEYS', 'FAILED'];
+  const always: ApiErrorCode[] = ['UNAUTHORISED', 'TOO_MANY_BAD_KEYS', 'TOO_MANY_REQUESTS', 'FAILED'];
   if (roles.length < everybody.length) always.push('FORBIDDEN');
   if (declared.request !== undefined) always.push('INVALID_REQUEST');
   if (declared.path.includes('{')) always.push('NOT_FOUND');
@@ -90,6 +90,10 @@ export const problemSchema = z
     examples: [{ type: 'about:blank', title: 'The request is not valid', status: 400, code: 'INVALID_REQUEST', errors: [] }],
   });
 
+const waitHeaders = {
+  'retry-after': { description: 'Seconds to wait.', schema: { type: 'integer', minimum: 1 } },
+} as const;
+
 /** The answers for these codes, by status. */
 export function problems(codes: readonly ApiErrorCode[]): RouteConfig['responses'] {
   const byStatus = new Map<number, ApiErrorCode[]>();
@@ -102,6 +106,7 @@ export function problems(codes: readonly ApiErrorCode[]): RouteConfig['responses
         {
           description: those.map((code) => `\`${code}\`: ${answers[code].title}.`).join('\n\n'),
           content: { 'application/problem+json': { schema: problemSchema } },
+          ...(status === 429 ? { headers: waitHeaders } : {}),
         },
       ]),
   );

@@ -69,6 +69,17 @@ describe('users', () => {
     expect(acts.text).not.toMatch(/Dahl|Mill|@|DE123|shop|tlk_/);
   });
 
+  it('lose all keys at once, those that were made with another too', async () => {
+    const staff = await api.person('staff');
+    const one = await api.person('buyer');
+    const { secret } = (await one.call('POST', `/users/${one.user}/keys`, { label: 'further' })).body;
+    expect((await staff.call('DELETE', `/users/${one.user}/keys`)).status).toBe(204);
+    for (const key of [one.secret, secret]) expect((await api.withKey(key)('GET', '/me')).status).toBe(401);
+    expect((await staff.call('GET', '/me')).status).toBe(200);
+    const [act] = (await staff.call('GET', `/audit?subject=user:${one.user}`)).body.items;
+    expect(act).toMatchObject({ action: 'key.revoke_all', data: { revoked: 2 } });
+  });
+
   it('have one email address each, in capitals or not, also at the same time', async () => {
     const staff = await api.person('staff');
     const sent = someone();
@@ -106,6 +117,7 @@ describe('users', () => {
       ['PATCH', `/users/${nobody}`, { name: 'x' }],
       ['POST', `/users/${nobody}/keys`, { label: 'x' }],
       ['GET', `/users/${nobody}/keys`, undefined],
+      ['DELETE', `/users/${nobody}/keys`, undefined],
       ['DELETE', `/keys/${nobody}`, undefined],
     ] as const) {
       expect((await staff.call(method, path, body)).status).toBe(404);

@@ -1,6 +1,6 @@
 /** Users and their keys: the staff makes them, and everybody may look after himself. */
 import { z } from '@hono/zod-openapi';
-import { type ApiKey, type Caller, createApiKey, revokeApiKey, selectApiKeys } from '../../accounts/api-keys.ts';
+import { type ApiKey, type Caller, createApiKey, isGoodYet, revokeApiKey, revokeApiKeys, selectApiKeys } from '../../accounts/api-keys.ts';
 import {
   addUser,
   changeUser,
@@ -186,6 +186,20 @@ const revokeKey = apiRoute(
   },
 );
 
+const revokeKeys = apiRoute(
+  { roles: everybody },
+  {
+    method: 'delete',
+    path: '/users/{id}/keys',
+    operationId: 'revokeKeys',
+    summary: 'Revoke all keys of a user',
+    description: 'Only of oneself, but for the staff: for one whose key has got into other hands, which may have made further keys.',
+    tags,
+    request: { params: pathId },
+    responses: { 204: { description: 'They are refused from now on.' } },
+  },
+);
+
 export function users(database: PlatformDatabase): Api {
   const api = newApi();
 
@@ -241,6 +255,7 @@ export function users(database: PlatformDatabase): Api {
     mayLookAfter(c.get('caller'), user);
     const { label } = c.req.valid('json');
     const key = await database.transaction().execute(async (transaction) => {
+      if (!(await isGoodYet(transaction, c.get('caller')))) throw new ApiError('UNAUTHORISED');
       await userById(transaction, user);
       const made = await createApiKey(transaction, user, label);
       await noteActOf(transaction, c.get('caller'), { action: 'key.create', subject: `user:${user}`, data: { made: made.id } });
@@ -273,6 +288,17 @@ export function users(database: PlatformDatabase): Api {
       if (!(await revokeApiKey(transaction, key))) return;
       const subject = `user:${found.user_id}`;
       await noteActOf(transaction, c.get('caller'), { action: 'key.revoke', subject, data: { revoked: key } });
+    });
+    return c.body(null, 204);
+  });
+
+  api.openapi(revokeKeys, async (c) => {
+    const { id: user } = c.req.valid('param');
+    mayLookAfter(c.get('caller'), user);
+    await database.transaction().execute(async (transaction) => {
+      await userById(transaction, user);
+      const revoked = await revokeApiKeys(transaction, user);
+      await noteActOf(transaction, c.get('caller'), { action: 'key.revoke_all', subject: `user:${user}`, data: { revoked } });
     });
     return c.body(null, 204);
   });
