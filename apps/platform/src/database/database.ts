@@ -53,6 +53,30 @@ export function openDatabase({ url, connections = 10, onIdleError = () => {} }: 
   return new Kysely<PlatformTables>({ dialect: new PostgresDialect({ pool }) }).withSchema(platformSchema);
 }
 
+const connectFailures = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ENOENT',
+]);
+
+/** Whether an error says that the database could not be reached, or was lost meanwhile; not that it has refused something. */
+export function isUnreachable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as { code?: unknown };
+  // 08: connection exceptions. 57P01 to 57P03: it shuts down, has crashed, starts up. 53300: it takes no more connections.
+  if (typeof code === 'string') return connectFailures.has(code) || code.startsWith('08') || /^(57P0[123]|53300)$/.test(code);
+  // What the client says by itself has no code.
+  return /^(Connection terminated|Client has encountered a connection error|timeout (expired|exceeded when trying to connect))/.test(
+    error.message,
+  );
+}
+
 /** One round trip. */
 export async function pingDatabase(database: PlatformDatabase): Promise<void> {
   await sql`select 1`.execute(database);

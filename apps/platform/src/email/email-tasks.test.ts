@@ -1,9 +1,15 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { sql } from 'kysely';
 import { TaktlineError } from 'taktline';
+import { joinEmbedded } from 'taktline/embedded';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../../test/database.ts';
 import { patience } from '../../test/patience.ts';
 import { links, startTestPlatform, type TestPlatform, type TestPlatformOptions } from '../../test/platform.ts';
+import { openDatabase } from '../database/database.ts';
+import { migrate } from '../database/migrate.ts';
 import type { SendEmailInput } from './email-input.ts';
 
 let postgres: TestPostgres;
@@ -47,6 +53,40 @@ function gate<Value = void>() {
   });
   return { open, opened };
 }
+
+describe('while the database is away', () => {
+  it('a mail waits for it, however many attempts that takes, and is sent once', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'taktline-away-'));
+    const startServer = () => joinEmbedded(folder, { database: 'platform' });
+    let server = await startServer();
+    const database = openDatabase({ url: () => server.url });
+    try {
+      await migrate(database);
+      const { app, tasks, smtp, startWorker } = await start({ deps: { database } });
+      await server.leave();
+      await startWorker();
+      const one = await tasks.sendEmail.delay(email('away_1'));
+      const many = await tasks.sendBulk.delay({
+        id: 'away',
+        emails: [{ to: 'bob@example.com', name: 'Bob' }],
+        template: 'newsletter',
+        context: { month: 'December' },
+      });
+      for (const { id } of [one, many]) {
+        const waits = async () => (await app.inspector.job(id))?.deferrals;
+        await expect.poll(waits, patience).toBeGreaterThan(5);
+      }
+      server = await startServer();
+      expect(await one.result()).toMatchObject({ record: 'away_1', status: 'sent' });
+      expect(await many.result()).toMatchObject({ recipients: 1 });
+      await expect.poll(() => smtp.mails.map(({ to }) => to).toSorted(), patience).toEqual([['ann@example.com'], ['bob@example.com']]);
+    } finally {
+      await database.destroy();
+      await server.leave();
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
 
 describe('email.send', () => {
   it('delivers, notes it, and returns what was noted', async () => {

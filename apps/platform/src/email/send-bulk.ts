@@ -4,7 +4,8 @@
  * The second sends a batch over one SMTP connection; what one address does to it leaves the others alone.
  */
 import { createHash } from 'node:crypto';
-import { PermanentError, type TaskContext } from 'taktline';
+import { type Duration, PermanentError, type TaskContext } from 'taktline';
+import { orWhenReachable } from '../failures.ts';
 import { type DeliveryDeps, type DeliveryResult, deliver } from './delivery.ts';
 import type { IsJobAlive } from './delivery-records.ts';
 import { batchJobId, type EmailBatches, recipientContext } from './email-batches.ts';
@@ -18,6 +19,8 @@ export interface SendBulkDeps extends DeliveryDeps {
   readonly mailer: Mailer;
   readonly isAlive: IsJobAlive;
   readonly batchSize: number;
+  /** Pause before a second attempt. Default 60 s. */
+  readonly retryInitial?: Duration;
   /** Enqueues email.sendBatch under the given job id. */
   readonly enqueueBatch: (batch: string, jobId: string) => Promise<unknown>;
 }
@@ -42,14 +45,17 @@ export async function sendBulk(deps: SendBulkDeps, input: SendBulkInput, ctx: Ta
   const total = { batches: 0, invalid: 0, repeated: 0 };
   for (let from = 0; from < input.emails.length; from += deps.batchSize) {
     await ctx.heartbeat();
-    const stored = await deps.batches.store({
-      bulkId,
-      position: input.part * positionsPerPart + total.batches,
-      template: input.template,
-      context: input.context,
-      recipients: input.emails.slice(from, from + deps.batchSize),
-      messageDomain: domainOf(deps.mailFrom.address),
-    });
+    const stored = await orWhenReachable(
+      deps.batches.store({
+        bulkId,
+        position: input.part * positionsPerPart + total.batches,
+        template: input.template,
+        context: input.context,
+        recipients: input.emails.slice(from, from + deps.batchSize),
+        messageDomain: domainOf(deps.mailFrom.address),
+      }),
+      deps.retryInitial,
+    );
     await deps.enqueueBatch(stored.id, batchJobId(stored.id, 1));
     total.batches += 1;
     total.invalid += stored.invalid;
