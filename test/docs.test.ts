@@ -4,6 +4,7 @@ import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promi
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { readSettings, SettingsError, settingNames } from '../apps/platform/src/settings.ts';
 import { defaults } from '../packages/taktline/src/app/settings.ts';
 import { lateMs } from '../packages/taktline/src/beat/due-ticks.ts';
 import { defaultDedupeMs } from '../packages/taktline/src/client/client.ts';
@@ -67,6 +68,36 @@ it('docs/defaults.md has the defaults of the code', async () => {
     'History of a job': `the newest ${historyLimit} attempts`,
     'Losses alone that make a dead letter': String(poisonLosses),
   });
+});
+
+it('docs/platform.md has every setting, with the defaults of the code and what production needs', async () => {
+  const [, section = ''] = /^## Settings$([\s\S]*?)^## /m.exec(await read('docs/platform.md')) ?? [];
+  const table = rows(section);
+  table.delete('Variable');
+  table.delete('---');
+  expect([...table.keys()].toSorted()).toEqual(settingNames.map((name) => `\`${name}\``).toSorted());
+  const settings = readSettings({});
+  const mail = readSettings({ SMTP_URL: 'smtp://mail.example', MAIL_FROM: 'a@example.com' }).smtp;
+  expect(Object.fromEntries(table)).toMatchObject({
+    '`SMTP_RATE`': String(mail?.ratePerSecond),
+    '`SMTP_CONNECTIONS`': String(mail?.connections),
+    '`HOST`': settings.host,
+    '`PORT`': String(settings.port),
+    '`API_RATE`': String(settings.apiRate),
+    '`PLATFORM_TZ`': settings.timeZone,
+    '`DEMO_SPEED`': String(settings.demoSpeed),
+    '`TAKTLINE_LOG_LEVEL`': settings.logLevel,
+    '`TAKTLINE_FOLDER`': settings.folder,
+  });
+  const needed = [...section.matchAll(/^\| `(\w+)` \|[^|]*\| needed/gm)].map(([, name]) => name);
+  const missing = () => readSettings({ NODE_ENV: 'production' });
+  expect(missing).toThrow(SettingsError);
+  try {
+    missing();
+  } catch (error) {
+    const names = (error as SettingsError).problems.map((problem) => problem.split(' ')[0]);
+    expect(needed.toSorted()).toEqual(names.toSorted());
+  }
 });
 
 it('docs/errors.md lists every code with its meaning', async () => {

@@ -172,6 +172,9 @@ const variables = {
   },
 } as const;
 
+/** Their names. */
+export const settingNames: readonly string[] = Object.keys(variables);
+
 type Variables = typeof variables;
 type Values = { -readonly [Name in keyof Variables]?: z.output<Variables[Name]['shape']> };
 
