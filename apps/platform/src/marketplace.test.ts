@@ -432,6 +432,138 @@ describe('a payment', { timeout: 60_000 }, () => {
   });
 });
 
+describe('a payment that was reserved', { timeout: 60_000 }, () => {
+  /** The time of the authorisation is over. @returns its payment, and what pays for the order by another card */
+  async function lapsing() {
+    const all = await scene();
+    const { awarded, state, payment, tasks, order, buyer } = all;
+    const staff = await newUser(all.database, 'staff', 'staff@taktline.example');
+    await awarded();
+    await state('payment_authorised');
+    const { id = 0, intent } = (await payment()) ?? {};
+    const input = {
+      amount: due / 100,
+      currency: 'EUR',
+      payment_method_id: 'pm_card_mastercard',
+      order_id: order,
+      user_id: buyer,
+      authorise_only: true,
+    };
+    return {
+      ...all,
+      id,
+      staff,
+      lapse: () => platform.sandbox.lapse(intent ?? ''),
+      look: async () => (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' }),
+      payAgain: async () => (await tasks.processPayment.delay(input)).result({ timeout: '30s' }),
+    };
+  }
+  const told = async (mailsTo: (address: string) => readonly string[], subject: RegExp, ...addresses: readonly string[]) => {
+    for (const address of addresses)
+      await expect.poll(() => mailsTo(address).filter((line) => subject.test(line)).length, patience).toBe(1);
+  };
+  const eventsOf = async (order: number) =>
+    (await platform.database.selectFrom('order_events').select('event').where('order_id', '=', order).orderBy('version').execute()).map(
+      ({ event }) => event,
+    );
+
+  it('and lapses has its order wait, and everybody hears of it, until it is paid for again', async () => {
+    const { lapse, look, payAgain, id, state, read, payment, paid, happens, maker, order, mailsTo } = await lapsing();
+    lapse();
+    // Told twice, it is lost once.
+    await look();
+    await look();
+    expect(await payment()).toMatchObject({ status: 'cancelled', captured_minor: 0 });
+    expect(await read()).toMatchObject({ state: 'on_hold', held_state: 'awarded' });
+    await told(mailsTo, /please pay again/, 'ann@customer.example');
+    await told(mailsTo, /on hold/, 'staff@taktline.example', 'turner@plant.example');
+    await payAgain();
+    await state('payment_authorised');
+    await happens('begin_production', 'manufacturer', maker.user);
+    await paid('captured');
+    expect((await payment())?.id).not.toBe(id);
+    expect((await eventsOf(order)).slice(-5)).toEqual([
+      'authorise_payment',
+      'lose_payment',
+      'resume',
+      'authorise_payment',
+      'begin_production',
+    ]);
+    await agrees();
+  });
+
+  it('and lapses unheard is missed when it is to be taken: its order waits, and no job is left for a person', async () => {
+    const { lapse, payAgain, tasks, state, read, paid, happens, maker, order, mailsTo } = await lapsing();
+    lapse();
+    await happens('begin_production', 'manufacturer', maker.user);
+    await state('on_hold');
+    expect(await read()).toMatchObject({ held_state: 'awarded', paid_at: null });
+    await told(mailsTo, /please pay again/, 'ann@customer.example');
+    // One that comes late finds nothing to take, and takes nothing before the work begins again.
+    const capture = async () => (await tasks.capturePayment.delay({ order_id: order })).result({ timeout: '30s' });
+    await expect(capture()).rejects.toMatchObject({ code: 'JOB_CANCELLED' });
+    await payAgain();
+    await state('payment_authorised');
+    await expect(capture()).rejects.toMatchObject({ code: 'JOB_CANCELLED' });
+    expect(atGateway().captured).toBe(0);
+    await happens('begin_production', 'manufacturer', maker.user);
+    await paid('captured');
+    expect((await platform.app.inspector.queues()).reduce((sum, { dead }) => sum + dead, 0)).toBe(0);
+    await agrees();
+  });
+
+  it('and lapses during a hold of the staff is paid for again, and the staff resume', async () => {
+    const { lapse, look, payAgain, staff, state, read, happens, order } = await lapsing();
+    await happens('hold', 'staff', staff);
+    lapse();
+    await look();
+    expect(await read()).toMatchObject({ state: 'on_hold', held_state: 'awarded' });
+    await payAgain();
+    expect(await read()).toMatchObject({ state: 'on_hold', held_state: 'awarded' });
+    expect(await happens('resume', 'staff', staff)).toMatchObject({ state: 'payment_authorised', held_state: null });
+    await state('payment_authorised');
+    expect((await eventsOf(order)).slice(-4)).toEqual(['hold', 'lose_payment', 'resume', 'authorise_payment']);
+  });
+
+  it('and lapses for an order that is cancelled changes nothing there; a fee that cannot be taken is for a person', async () => {
+    const { lapse, paid, read, happens, buyer, mailsTo } = await lapsing();
+    lapse();
+    await happens('cancel', 'buyer', buyer);
+    await paid('cancelled');
+    expect(await read()).toMatchObject({ state: 'cancelled', held_state: null });
+    await expect
+      .poll(async () => (await platform.app.inspector.deadLetters.list()).items.map(({ task }) => task), patience)
+      .toEqual(['payment.release']);
+    expect(mailsTo('ann@customer.example').filter((line) => /pay again/.test(line))).toEqual([]);
+  });
+});
+
+describe('an order that the staff have put on hold', { timeout: 60_000 }, () => {
+  it('stays so when it is paid for, and goes on when they resume it', async () => {
+    const { database, tasks, buyer, order, happens, state, payment, paid, read, awarded } = await scene({
+      card: 'pm_card_authenticationRequired',
+    });
+    const staff = await newUser(database, 'staff');
+    await awarded();
+    await paid('requires_action');
+    await happens('hold', 'staff', staff);
+    const { id = 0, intent } = (await payment()) ?? {};
+    platform.sandbox.approve(intent ?? '');
+    await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+    await paid('authorised');
+    expect(await read()).toMatchObject({ state: 'on_hold', held_state: 'awarded', buyer_id: buyer });
+    await happens('resume', 'staff', staff);
+    await state('payment_authorised');
+    const last = await database
+      .selectFrom('order_events')
+      .selectAll()
+      .where('order_id', '=', order)
+      .orderBy('version', 'desc')
+      .executeTakeFirst();
+    expect(last).toMatchObject({ event: 'authorise_payment', actor: 'system', data: { payment: id } });
+  });
+});
+
 describe('an order that is cancelled while it is paid for', { timeout: 60_000 }, () => {
   it('lets go what is reserved for it only afterwards', async () => {
     const { awarded, happens, paid, tasks, payment, read, database } = await scene({ card: 'pm_card_authenticationRequired' });

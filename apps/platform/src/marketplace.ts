@@ -84,6 +84,7 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
     release: (transaction, { id }) => payments.releasePayment.enqueue({ order_id: id }, { transaction }),
     recordDelivery: (transaction, order) => recordDelivery(transaction, order, dayIn(timeZone, new Date(now()))),
     closeNonConformances: (transaction, { id }) => closeNonConformances(transaction, id),
+    goOn: (transaction, order) => payments.payments.goOnIfPaid(transaction, order),
     async freeCapacity(transaction, order) {
       await withdrawOffers(transaction, order.id);
       await withdrawQuotes(transaction, order);

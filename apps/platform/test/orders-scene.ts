@@ -15,6 +15,7 @@ const names: readonly OrderJob[] = [
   'freeCapacity',
   'recordDelivery',
   'closeNonConformances',
+  'goOn',
 ];
 
 /** @param failing one that cannot be enqueued */

@@ -163,6 +163,12 @@ export const templateContexts = {
     pay_by: date.optional(),
     payment_url: link.optional(),
   }),
+  /** What was reserved is not there any more: the order is on hold. */
+  payment_lapsed: z.looseObject({
+    ...aboutOrder,
+    amount,
+    payment_url: link.optional(),
+  }),
   payment_reminder: z.looseObject({
     ...aboutOrder,
     amount,

@@ -119,6 +119,7 @@ const full = {
     pay_by: 'Friday, 4 December',
     payment_url: 'https://example.com/pay',
   },
+  payment_lapsed: { order_id: 456, user_name: 'Ann', amount: '1,249.75 EUR', payment_url: 'https://example.com/pay' },
   payment_reminder: {
     order_id: 456,
     user_name: 'Ann',
@@ -223,6 +224,7 @@ const least = {
   payment_action_required: { order_id: 7, amount: '10.00 EUR', action_url: 'https://bank.example/confirm' },
   payment_failed: { order_id: 7, amount: '10.00 EUR', next_try_on: 'Tuesday' },
   payment_final_failed: { order_id: 7, amount: '10.00 EUR' },
+  payment_lapsed: { order_id: 7, amount: '10.00 EUR' },
   payment_reminder: { order_id: 7, amount: '10.00 EUR', due_on: 'Friday' },
   payout_sent: { order_id: 7, amount: '10.00 EUR', sent_on: 'today' },
   invoice_issued: { order_id: 7, invoice_number: 'TL-2026-000007', amount: '10.00 EUR' },

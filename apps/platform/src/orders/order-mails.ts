@@ -116,7 +116,14 @@ export function orderMails(mail: MailPeople, zone: string) {
           id: `${id}:m`,
           user,
           template: 'order_status',
-          context: { order_id: order.id, status: inWords[order.state] },
+          context: {
+            order_id: order.id,
+            status: inWords[order.state],
+            note:
+              event === 'lose_payment'
+                ? 'The payment for it has lapsed. Please wait with the work until the buyer has paid again.'
+                : undefined,
+          },
         });
       }
     },

@@ -121,6 +121,17 @@ describe('the life of an order', () => {
     }
   });
 
+  it('whose payment is lost is to be paid for again, wherever it was', () => {
+    for (const state of ['payment_authorised', 'in_production', 'inspection', 'rework'] as const) {
+      expect(nextStep(order({ state }), 'lose_payment', 'system')).toMatchObject({ to: 'on_hold', heldState: 'awarded' });
+      const held = order({ state: 'on_hold', heldState: state });
+      expect(nextStep(held, 'lose_payment', 'system')).toMatchObject({ to: 'on_hold', heldState: 'awarded' });
+    }
+    expect(codeOf(() => nextStep(order({ state: 'in_production' }), 'lose_payment', 'staff'))).toBe('FORBIDDEN_ACTOR');
+    expect(codeOf(() => nextStep(order({ state: 'cancelled' }), 'lose_payment', 'system'))).toBe('ILLEGAL_EVENT');
+    expect(codeOf(() => nextStep(order({ state: 'on_hold', priced: false }), 'lose_payment', 'system'))).toBe('GUARD');
+  });
+
   it('costs by stage to cancel, also by way of a hold', () => {
     expect(orderStates.map((state) => cancellationFee({ state, heldState: undefined })).filter((fee) => fee > 0)).toEqual([
       500, 1_000, 5_000,

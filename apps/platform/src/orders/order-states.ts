@@ -54,12 +54,16 @@ export type OrderJob =
   | 'freeCapacity'
   /** It counts for the manufacturer's record. */
   | 'recordDelivery'
-  | 'closeNonConformances';
+  | 'closeNonConformances'
+  /** Awarded again after a hold, and paid for meanwhile: it is paid for. */
+  | 'goOn';
 
 interface Transition {
   readonly from: readonly OrderState[];
   /** `back`: where it was before it was on hold. `same`: where it is. */
   readonly to: OrderState | 'back' | 'same';
+  /** Of one to `on_hold`: where it goes back to, if that is not where it was. */
+  readonly heldAt?: OrderState;
   readonly actors: readonly OrderActor[];
   /** What is missing, in words that say what to do. */
   readonly guard?: (order: OrderFacts) => string | undefined;
@@ -125,7 +129,16 @@ export const transitions = {
   /** By the buyer, or for him when he has said nothing until the deadline. */
   accept_parts: { from: ['delivered'], to: 'closed', actors: ['buyer', 'system', 'staff'], jobs: ['payout', 'notify'] },
   hold: { from: underWay, to: 'on_hold', actors: ['staff', 'system'], jobs: ['notify'] },
-  resume: { from: ['on_hold'], to: 'back', actors: ['staff', 'system'], jobs: ['notify'] },
+  resume: { from: ['on_hold'], to: 'back', actors: ['staff', 'system'], jobs: ['notify', 'goOn'] },
+  /** The money that was reserved is not there any more: it is to be paid for again before it goes on. */
+  lose_payment: {
+    from: ['awarded', 'payment_authorised', 'in_production', 'inspection', 'rework', 'on_hold'],
+    to: 'on_hold',
+    heldAt: 'awarded',
+    actors: ['system'],
+    guard: needsPrice,
+    jobs: ['notify'],
+  },
   cancel: {
     from: [...open, 'on_hold'],
     to: 'cancelled',
@@ -181,7 +194,12 @@ export function nextStep(order: OrderFacts, event: OrderEvent, actor: OrderActor
   const missing = transition.guard?.(order);
   if (missing !== undefined) throw new OrderStateError('GUARD', `this order cannot ${event}: ${missing}`);
   const to = destination(transition.to, order);
-  return { to, heldState: to === 'on_hold' ? order.state : undefined, deadlineMs: deadlines[to], jobs: transition.jobs };
+  return {
+    to,
+    heldState: to === 'on_hold' ? (transition.heldAt ?? order.state) : undefined,
+    deadlineMs: deadlines[to],
+    jobs: transition.jobs,
+  };
 }
 
 function destination(to: Transition['to'], { state, heldState }: OrderFacts): OrderState {

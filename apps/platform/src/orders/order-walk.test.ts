@@ -1,6 +1,6 @@
 /**
  * Random walks of orders through their states with the money that goes with them, on a real platform: everybody does what he may and
- * what he may not, jobs run twice, the buyer's bank takes money back. Wherever the walk goes, the order is in a legal state, the
+ * what he may not, jobs run twice, the buyer's bank takes money back or does not reserve it any longer. Wherever the walk goes, the order is in a legal state, the
  * ledger is in balance and has what the provider has, nobody's money is held back or spent twice, and the papers say what was paid.
  */
 import fc from 'fast-check';
@@ -56,6 +56,8 @@ type Step =
   | { readonly kind: 'event'; readonly which: number; readonly actor: number; readonly legal: boolean }
   | { readonly kind: 'credit' | 'refund'; readonly basisPoints: number }
   | { readonly kind: 'reject' | 'bank' | 'drain' | 'pay' }
+  /** What is reserved lapses, which the provider tells or does not. */
+  | { readonly kind: 'lapse'; readonly told: boolean }
   /** A job that has run, or is about to, runs once more. */
   | { readonly kind: 'again'; readonly which: number };
 
@@ -68,6 +70,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constantFrom('credit' as const, 'refund' as const), basisPoints: fc.integer({ min: 1, max: 11_000 }) }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('reject' as const, 'bank' as const, 'pay' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('lapse' as const), told: fc.boolean() }) },
   { weight: 9, arbitrary: fc.constant({ kind: 'drain' as const }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('again' as const), which: nat }) },
 );
@@ -179,6 +182,18 @@ class Walker {
         await tasks.paymentChanged(payment.intent);
         return;
       }
+      case 'lapse': {
+        const payment = await paymentOf(database, this.id);
+        if (payment?.intent == null) return;
+        try {
+          sandbox.lapse(payment.intent);
+        } catch {
+          // Nothing is reserved.
+          return;
+        }
+        if (step.told) await tasks.paymentChanged(payment.intent);
+        return;
+      }
       case 'again':
         return this.#again(step.which);
     }
@@ -198,8 +213,8 @@ class Walker {
 
   async #event(event: OrderEvent, actor: OrderActor): Promise<void> {
     const actorId = actor === 'buyer' ? buyer : actor === 'manufacturer' ? maker.user : undefined;
-    // Nobody but the code itself makes an award without a price, or says that a payment was made.
-    if (event === 'authorise_payment' || event === 'source') return;
+    // Nobody but the code itself makes an award without a price, or says that a payment was made or lost.
+    if (event === 'authorise_payment' || event === 'lose_payment' || event === 'source') return;
     await platform.database
       .transaction()
       .execute((transaction) =>

@@ -117,7 +117,8 @@ export class Orders {
       .execute();
     const jobs = this.#jobs();
     await Promise.all(step.jobs.map((job) => jobs[job](transaction, changed, change)));
-    return changed;
+    // That one may have changed it.
+    return step.jobs.includes('goOn') ? lockOrder(transaction, order.id) : changed;
   }
 }
 

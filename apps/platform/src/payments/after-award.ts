@@ -12,7 +12,12 @@ import { GatewayError, type Intent, type PaymentGateway } from './gateway.ts';
 import { type Payment, type Payments, paymentOf } from './payments.ts';
 import { freeInEscrow, requestRefund, type StoredRefund } from './refunds.ts';
 
-/** Takes what was authorised, all of it or so much. Again and again, it takes it once. @throws GatewayError, PermanentError */
+/**
+ * Takes what was authorised, all of it or so much. Again and again, it takes it once.
+ *
+ * @returns the payment, captured; or cancelled, when the authorisation has lapsed
+ * @throws GatewayError, PermanentError
+ */
 export async function capture(
   payments: Payments,
   gateway: PaymentGateway,
@@ -24,7 +29,12 @@ export async function capture(
   if (payment.intent === null || payment.status !== 'authorised') {
     throw new PermanentError(`payment ${payment.id} is ${payment.status}: there is nothing to capture`);
   }
-  return payments.take(payment.id, await orAsk(gateway, payment.intent, signal, (intent) => gateway.capture(intent, amount, signal)));
+  const after = await payments.take(
+    payment.id,
+    await orAsk(gateway, payment.intent, signal, (intent) => gateway.capture(intent, amount, signal)),
+  );
+  if (after.status === 'captured' || after.status === 'cancelled') return after;
+  throw new PermanentError(`payment ${payment.id} is ${after.status} after its capture: nothing was taken`);
 }
 
 /** Lets go what was authorised, and of one that was never charged ends the intent. @throws GatewayError */

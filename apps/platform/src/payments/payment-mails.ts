@@ -78,6 +78,27 @@ export function paymentMails(mail: MailPeople, { zone, now, invoiceLinks }: Paym
         });
       }
     },
+    lost: async (transaction, payment, order) => {
+      const amount = formatMoney(amountOf(payment));
+      await mail(transaction, {
+        id: `payment-lapsed:${payment.id}:${payment.user_id}`,
+        user: payment.user_id,
+        template: 'payment_lapsed',
+        context: { order_id: order.id, amount },
+      });
+      for (const user of await staff(transaction)) {
+        await mail(transaction, {
+          id: `payment-lapsed:${payment.id}:${user}`,
+          user,
+          template: 'order_status',
+          context: {
+            order_id: order.id,
+            status: 'on hold',
+            note: `The ${amount} that were reserved for it have lapsed. The buyer is asked to pay again.`,
+          },
+        });
+      }
+    },
     refunded: (transaction, refund, order) =>
       mail(transaction, {
         id: `refund:${refund.id}`,

@@ -9,7 +9,7 @@ import { InvoiceDocumentError, invoiceNumber } from '../invoices/invoice-documen
 import { InvoicePdfError } from '../invoices/invoice-pdf.ts';
 import { type IssuedInvoice, issueInvoices } from '../invoices/invoices.ts';
 import { money } from '../money/money.ts';
-import { eventsOf, isOver } from '../orders/order-states.ts';
+import { eventsOf, isOver, type OrderState } from '../orders/order-states.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from '../orders/orders.ts';
 import { isFirstTime } from '../orders/reminders.ts';
 import { capture, type Payout, payOut, release, settleCancelled } from './after-award.ts';
@@ -38,6 +38,8 @@ export interface PaymentMails {
   /** It is tried again on `retry_at`, or not any more. */
   readonly declined: Tell<Payment>;
   readonly disputed: Tell<Payment>;
+  /** What was reserved is not there any more: the buyer has to pay again. */
+  readonly lost: Tell<Payment>;
   readonly refunded: Tell<StoredRefund>;
   readonly paidOut: Tell<Payout>;
   readonly issued: Tell<IssuedInvoice>;
@@ -61,6 +63,9 @@ export interface PaymentDeps {
 
 export type PaymentTasks = ReturnType<typeof paymentTasks>;
 
+/** Nothing is captured before the work on an order begins. */
+const beforeWork: ReadonlySet<OrderState> = new Set<OrderState>(['awarded', 'payment_authorised']);
+
 /** Defines the payment tasks in an app that has the queues payment.critical, payment.normal and payment.batch. */
 export function paymentTasks(app: App, { database, gateway, orders, mails, zone, retryInitial, now = Date.now, speed = 1 }: PaymentDeps) {
   const payments = new Payments(
@@ -70,6 +75,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
       captured: mails.receipt,
       actionRequired: mails.actionRequired,
       disputed: mails.disputed,
+      lost: mails.lost,
       unwanted: (transaction, _, { id }) => releaseTask.enqueue({ order_id: id }, { transaction }),
       declined: (transaction, { id }) => handleFailed.enqueue({ payment_id: id }, { transaction }),
     }),
@@ -121,11 +127,18 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
     input: paymentOrderInput,
     effectKey: ({ order_id }) => String(order_id),
     run: async ({ order_id }, ctx) => {
-      const { state } = await database.selectFrom('orders').select('state').where('id', '=', order_id).executeTakeFirstOrThrow();
+      const { state, held_state } = await database
+        .selectFrom('orders')
+        .select(['state', 'held_state'])
+        .where('id', '=', order_id)
+        .executeTakeFirstOrThrow();
       // What a cancelled order owes is taken by payment.release.
       if (state === 'cancelled') return discard('the order is cancelled');
+      // It has lost its payment since; the next one is taken when the work begins again.
+      if (beforeWork.has(held_state ?? state)) return discard('the order is to be paid for again');
       const payment = await requirePayment(order_id);
       const { id, status } = await capture(payments, gateway, payment, money(payment.amount_minor, payment.currency), ctx.signal);
+      if (status === 'cancelled') return discard('the authorisation has lapsed: the order is to be paid for again');
       return { payment_id: id, status };
     },
   });
@@ -140,9 +153,10 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
       const payment = await paymentOf(database, order_id);
       if (payment === undefined) return { payment_id: null, refund_id: null };
       const { fee_minor, currency } = await database.selectFrom('orders').selectAll().where('id', '=', order_id).executeTakeFirstOrThrow();
-      if (payment.status === 'authorised' && fee_minor > 0)
-        await capture(payments, gateway, payment, money(fee_minor, currency), ctx.signal);
-      else await release(payments, gateway, payment, ctx.signal);
+      if (payment.status === 'authorised' && fee_minor > 0) {
+        const { status } = await capture(payments, gateway, payment, money(fee_minor, currency), ctx.signal);
+        if (status === 'cancelled') throw new PermanentError(`the authorisation has lapsed: the fee of order ${order_id} was not taken`);
+      } else await release(payments, gateway, payment, ctx.signal);
       const refund = await inTransaction(async (transaction) => {
         const made = await settleCancelled(transaction, await lockOrder(transaction, order_id));
         if (made?.status === 'requested') await refundTask.enqueue({ refund_id: made.id }, { transaction });

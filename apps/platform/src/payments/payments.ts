@@ -28,6 +28,8 @@ export interface NewPayment {
 export interface PaymentListeners {
   readonly captured: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
   readonly actionRequired: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
+  /** It will not be charged any more, such as when what was reserved has lapsed; its order, which goes on, needs another one. */
+  readonly lost: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
   /** Paid, or reserved, for an order that was cancelled meanwhile. */
   readonly unwanted: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
   /** Declined; `retry_at` says when it is tried again, if it is. */
@@ -247,13 +249,27 @@ export class Payments {
     });
   }
 
-  /** The order is paid for. One that was on hold for that is on hold no longer. */
+  /** An order that was resumed: paid for during the hold, it goes on. */
+  async goOnIfPaid(transaction: PlatformTransaction, order: Order): Promise<void> {
+    if (order.state !== 'awarded') return;
+    const payment = await paymentOf(transaction, order.id);
+    if (payment !== undefined && isPaid(payment)) await this.#goOn(transaction, payment, order);
+  }
+
+  /** The order is paid for. One that was on hold for that is on hold no longer; what others have put on hold is theirs to resume. */
   async #goOn(transaction: PlatformTransaction, payment: Payment, order: Order): Promise<Order> {
     const data = { payment: payment.id };
-    const waits = order.state === 'on_hold' && order.held_state === 'awarded';
+    const waits = order.state === 'on_hold' && order.held_state === 'awarded' && (await isHeldForPayment(transaction, order.id));
     const now = waits ? await this.#orders.applyTo(transaction, order, { event: 'resume', actor: 'system', data }) : order;
     if (now.state !== 'awarded') return now;
     return this.#orders.applyTo(transaction, now, { event: 'authorise_payment', actor: 'system', data });
+  }
+
+  /** Nothing will be charged by it: before the order goes on, it has to be paid for by another one. */
+  async #lose(transaction: PlatformTransaction, payment: Payment, order: Order): Promise<void> {
+    const data = { payment: payment.id, lapsed: true };
+    const held = await this.#orders.applyTo(transaction, order, { event: 'lose_payment', actor: 'system', data });
+    await this.#listeners().lost(transaction, payment, held);
   }
 
   /** What follows, once for each change. */
@@ -265,8 +281,8 @@ export class Payments {
     { declined, givenBack }: { readonly declined: boolean; readonly givenBack: number },
   ): Promise<void> {
     const listeners = this.#listeners();
-    const paid = ({ status }: Payment) => status === 'authorised' || status === 'captured';
-    const isNew = paid(payment) && !paid(before);
+    const isNew = isPaid(payment) && !isPaid(before);
+    if (payment.status === 'cancelled' && isPaid(before) && !isOver(order.state)) await this.#lose(transaction, payment, order);
     if (isNew && isOver(order.state)) await listeners.unwanted(transaction, payment, order);
     const now = isNew ? await this.#goOn(transaction, payment, order) : order;
     if (payment.captured_minor > before.captured_minor) {
@@ -309,6 +325,24 @@ export async function lockPaymentAndOrder(
   if (found === undefined) throw new PaymentError('NOT_FOUND', `there is no payment ${id}`);
   const order = await lockOrder(transaction, found.order_id);
   return { order, payment: await lockPayment(transaction, id) };
+}
+
+function isPaid({ status }: Payment): boolean {
+  return status === 'authorised' || status === 'captured';
+}
+
+/** Whether it was put on hold for its payment, and not by somebody who has another reason. */
+async function isHeldForPayment(transaction: PlatformTransaction, order: number): Promise<boolean> {
+  const hold = await transaction
+    .selectFrom('order_events')
+    .select(['actor', 'data'])
+    .where('order_id', '=', order)
+    .where('to_state', '=', 'on_hold')
+    // A payment that is lost during a hold does not make it another one.
+    .where('from_state', '<>', 'on_hold')
+    .orderBy('version', 'desc')
+    .executeTakeFirst();
+  return hold?.actor === 'system' && 'payment' in hold.data;
 }
 
 /** Of an order: the payment that is, or was, charged. */

@@ -132,7 +132,19 @@ describe('the sandbox', () => {
     expect(await gateway.find(two ?? '')).toMatchObject({ decline: { code: 'generic_decline' }, charge: expect.any(String) });
     expect(() => sandbox.approve(one ?? '')).toThrow(/payment_intent_unexpected_state/);
     expect(() => sandbox.dispute(two ?? '')).toThrow(/payment_intent_unexpected_state/);
+    expect(() => sandbox.lapse(two ?? '')).toThrow(/payment_intent_unexpected_state/);
     expect(() => sandbox.settleRefund('re_missing', 'failed')).toThrow(/resource_missing/);
+  });
+
+  it('lets an authorisation lapse, which cancels the payment by nobody’s word', async () => {
+    const { sandbox, gateway } = await start();
+    const { id } = await gateway.create({ ...newIntent('payment-1'), authoriseOnly: true });
+    expect(await gateway.confirm(id, 'pm_card_visa')).toMatchObject({ status: 'authorised' });
+    sandbox.lapse(id);
+    expect(await gateway.find(id)).toMatchObject({ status: 'cancelled', capturedMinor: 0, refundedMinor: 0 });
+    expect((await ask(sandbox, `/v1/payment_intents/${id}`)).body).toMatchObject({ status: 'canceled', cancellation_reason: 'automatic' });
+    expect(sandbox.ledger.charges('payment-1')).toEqual([]);
+    await expect(gateway.capture(id, tenEuros)).rejects.toMatchObject({ code: 'GATEWAY_STATE' });
   });
 
   it('refuses what Stripe would, and fields that it does not know', async () => {

@@ -68,6 +68,8 @@ export interface SandboxGateway {
   approve(intent: string): void;
   /** @throws as approve */
   reject(intent: string): void;
+  /** The time of an authorisation is over. @throws StripeFault unless the payment is authorised, and not captured */
+  lapse(intent: string): void;
   /** @throws StripeFault unless the payment is captured */
   dispute(intent: string): void;
   /** Ends a refund by `pm_card_pendingRefund`. @throws StripeFault unless it is pending */
@@ -216,6 +218,7 @@ export async function startSandboxGateway(options: SandboxOptions = {}): Promise
     calls: () => calls,
     approve: (intent) => state.approve(intent),
     reject: (intent) => state.reject(intent),
+    lapse: (intent) => state.lapse(intent),
     dispute: (intent) => state.dispute(intent),
     settleRefund: (refund, status) => state.settleRefund(refund, status),
     async stop() {

@@ -23,6 +23,8 @@ export interface SandboxIntent {
   readonly questions: number;
   readonly charge: string | undefined;
   readonly error: { readonly code: string; readonly declineCode: string | undefined } | undefined;
+  /** Of one that nobody but time has cancelled. */
+  readonly lapsed?: boolean;
 }
 
 /** A try to take money; what failed is one as well. */

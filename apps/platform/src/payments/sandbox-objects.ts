@@ -34,6 +34,7 @@ export function intentObject(intent: SandboxIntent, { ledger, actionUrl }: Inten
     amount: intent.amount,
     amount_capturable: intent.status === 'requires_capture' ? intent.amount : 0,
     amount_received: charge?.captured ?? 0,
+    cancellation_reason: intent.lapsed === true ? 'automatic' : null,
     capture_method: intent.manual ? 'manual' : 'automatic',
     created: seconds(intent.created),
     currency: intent.currency,

@@ -119,6 +119,12 @@ export function cancelIntent(rules: PaymentRules, intent: SandboxIntent): Step {
   }
 }
 
+/** What was reserved and not captured in time is let go: after a week, with most cards. */
+export function lapseIntent(rules: PaymentRules, intent: SandboxIntent): Step {
+  if (intent.status !== 'requires_capture') throw unexpectedState(intent);
+  return cancelIntent(rules, { ...intent, lapsed: true });
+}
+
 export function refundIntent(
   rules: PaymentRules,
   intent: SandboxIntent,

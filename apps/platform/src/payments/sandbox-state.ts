@@ -17,6 +17,7 @@ import {
   disputeIntent,
   failAuthentication,
   failIntent,
+  lapseIntent,
   missing,
   type PaymentRules,
   type Step,
@@ -78,6 +79,12 @@ export class SandboxState {
         ? failAuthentication(intent)
         : failIntent(this.rules, intent, { code: 'card_declined', declineCode: 'generic_decline' });
     this.take(step, id);
+    this.store();
+  }
+
+  /** @throws StripeFault unless it is authorised, and not captured */
+  lapse(id: string): void {
+    this.take(lapseIntent(this.rules, this.intent(id)), id);
     this.store();
   }
 

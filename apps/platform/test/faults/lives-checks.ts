@@ -158,6 +158,8 @@ export async function wrongRecords(database: PlatformDatabase): Complaints {
     union all select 'payment-receipt:' || id, false from platform.payments where captured_minor > 0
     union all select 'payment-dispute:' || p.id || ':' || o.buyer_id, false
       from platform.payments p join platform.orders o on o.id = p.order_id where p.disputed
+    union all select 'payment-lapsed:' || p.id || ':' || p.user_id, false from platform.order_events e
+      join platform.payments p on p.id = (e.data ->> 'payment')::bigint where e.event = 'lose_payment'
     union all select 'refund:' || id, false from platform.refunds
     union all select 'invoice:' || id, false from platform.invoices
     union all select key, false from platform.ledger_transactions where kind = 'payout'

@@ -183,6 +183,7 @@ describe('an event', () => {
       'receive_quote',
       'reject_parts',
       'authorise_payment',
+      'lose_payment',
       'source',
       'grant_credit',
       'constructor',
