@@ -10,6 +10,7 @@ import { invoiceFile } from './invoices/stored-invoices.ts';
 import { balanceOf, inEscrow, trialBalance } from './ledger/ledger.ts';
 import { money, parseAmount } from './money/money.ts';
 import type { OrderActor, OrderEvent, OrderState } from './orders/order-states.ts';
+import { lockOrder } from './orders/orders.ts';
 import { requestRefund } from './payments/refunds.ts';
 import { createStripeGateway } from './payments/stripe-gateway.ts';
 
@@ -339,6 +340,14 @@ describe('a payment', { timeout: 60_000 }, () => {
     expect(await payment()).toMatchObject({ status: 'authorised' });
     await state('payment_authorised');
     await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBeGreaterThanOrEqual(6);
+    // A notice that comes late finds that another card pays.
+    const { id } = await database.selectFrom('payments').select('id').where('declined_hard', '=', true).executeTakeFirstOrThrow();
+    await database.deleteFrom('reminders').execute();
+    expect(await (await tasks.handleFailedPayment.delay({ payment_id: id })).result({ timeout: '30s' })).toEqual({
+      told: false,
+      held: false,
+    });
+    expect((await read()).state).toBe('payment_authorised');
   });
 
   it('that is declined softly is tried again on its day, and not before', async () => {
@@ -346,14 +355,14 @@ describe('a payment', { timeout: 60_000 }, () => {
     const { awarded, state, payment, paid, tasks, read } = await scene({ card: 'pm_card_soft_once', deps: { now: () => time.now } });
     await awarded();
     await paid('failed');
-    expect(await payment()).toMatchObject({ declined_hard: false, decline_code: 'insufficient_funds', retries: 0 });
+    expect(await payment()).toMatchObject({ declined_hard: false, decline_code: 'insufficient_funds' });
     const retry = async () => (await tasks.retryFailedPayments.delay({})).result({ timeout: '30s' });
     expect(await retry()).toEqual({ due: 0, forgotten: 0 });
     expect((await read()).state).toBe('awarded');
     time.now += 86_400_000;
     expect(await retry()).toEqual({ due: 1, forgotten: 0 });
     await state('payment_authorised');
-    expect(await payment()).toMatchObject({ status: 'authorised', retries: 1, retry_at: null });
+    expect(await payment()).toMatchObject({ status: 'authorised', retry_at: null });
     await agrees();
   });
 
@@ -377,11 +386,11 @@ describe('a payment', { timeout: 60_000 }, () => {
       if (due === 0) continue;
       days.push(day);
       await notices(1 + days.length);
-      expect(await payment()).toMatchObject({ status: 'failed', retries: days.length });
+      expect(await payment()).toMatchObject({ status: 'failed' });
     }
     expect(days).toEqual([1, 3, 7, 14]);
     await state('on_hold');
-    expect(await payment()).toMatchObject({ declined_hard: true, retry_at: null, retries: 4 });
+    expect(await payment()).toMatchObject({ declined_hard: true, retry_at: null });
     // Received, awarded, four notices that it is tried again, one that it is not, and the hold.
     await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(8);
   });
@@ -407,7 +416,7 @@ describe('a payment', { timeout: 60_000 }, () => {
     const { id = 0, intent } = (await payment()) ?? {};
     platform.sandbox.reject(intent ?? '');
     await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
-    expect(await payment()).toMatchObject({ status: 'failed', declined_hard: false, retries: 0 });
+    expect(await payment()).toMatchObject({ status: 'failed', declined_hard: false });
     await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(4);
     await platform.database
       .updateTable('payments')
@@ -416,7 +425,165 @@ describe('a payment', { timeout: 60_000 }, () => {
     await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
     expect(await payment()).toMatchObject({ status: 'failed', declined_hard: true, decline_code: 'refused', retry_at: null });
     await state('on_hold');
+    // It was told that it is tried again, and is told that it is not.
+    await expect.poll(() => mailsTo('ann@customer.example').filter((line) => /could not charge/.test(line)).length, patience).toBe(1);
   });
+
+  it('that the buyer never confirms is told each time, and at last that it was the last time', async () => {
+    const time = { now: Date.now() };
+    const { awarded, payment, paid, tasks, mailsTo, state } = await scene({
+      card: 'pm_card_authenticationRequired',
+      deps: { now: () => time.now },
+    });
+    const mails = (subject: RegExp, count: number) =>
+      expect.poll(() => mailsTo('ann@customer.example').filter((line) => subject.test(line)).length, patience).toBe(count);
+    const begun = time.now;
+    await awarded();
+    for (const [place, day] of [0, 1, 3, 7, 14].entries()) {
+      time.now = begun + day * 86_400_000 + 60_000 * (place + 1);
+      if (day > 0) expect(await (await tasks.retryFailedPayments.delay({})).result({ timeout: '30s' })).toEqual({ due: 1, forgotten: 0 });
+      await paid('requires_action');
+      const { id = 0, intent } = (await payment()) ?? {};
+      platform.sandbox.reject(intent ?? '');
+      await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+      await mails(/did not go through/, Math.min(place + 1, 4));
+      // Dunning holds the payment for a moment, and a run leaves alone what somebody holds.
+      await expect
+        .poll(async () => (await platform.database.selectFrom('reminders').selectAll().execute()).length, patience)
+        .toBe(place + 1);
+    }
+    await mails(/could not charge/, 1);
+    expect(await payment()).toMatchObject({ status: 'failed', declined_hard: true, charge: null });
+    await state('on_hold');
+  });
+
+  it('that its bank declines without a charge is declined, and not sent again at once', async () => {
+    const { awarded, payment, paid, tasks, mailsTo, database } = await scene({ card: 'pm_card_authenticationFails' });
+    await awarded();
+    await paid('failed');
+    expect(await payment()).toMatchObject({ charge: null, decline_code: 'payment_intent_authentication_failure', declined_hard: false });
+    const { id = 0, retry_at } = (await payment()) ?? {};
+    expect(retry_at?.getTime()).toBeGreaterThan(Date.now());
+    await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+    expect(await database.selectFrom('payment_attempts').select('outcome').execute()).toEqual([{ outcome: 'failed' }]);
+    await expect.poll(() => mailsTo('ann@customer.example').filter((line) => /did not go through/.test(line)).length, patience).toBe(1);
+  });
+
+  it('that the provider does not take at all has the order wait, and leaves no dead letter', async () => {
+    const { database, tasks, buyer, order, state, payment, maker, mailsTo } = await scene({ card: 'pm_card_never_used' });
+    // More than Stripe takes at once.
+    await database
+      .updateTable('orders')
+      .set({ state: 'awarded', manufacturer_id: maker.id, price_minor: 100_000_000 })
+      .where('id', '=', order)
+      .execute();
+    const input = { amount: 1_000_000, currency: 'EUR', payment_method_id: 'pm_card_visa', order_id: order, user_id: buyer };
+    expect(await (await tasks.processPayment.delay(input)).result({ timeout: '30s' })).toMatchObject({ status: 'failed' });
+    expect(await payment()).toMatchObject({ intent: null, status: 'failed', declined_hard: true, decline_code: 'refused' });
+    await state('on_hold');
+    await expect.poll(() => mailsTo('ann@customer.example').filter((line) => /could not charge/.test(line)).length, patience).toBe(1);
+    expect((await platform.app.inspector.queues()).reduce((sum, { dead }) => sum + dead, 0)).toBe(0);
+  });
+
+  it('whose intent the provider does not know is for a person, who is told once, and goes on when it is known', async () => {
+    const { awarded, payment, paid, tasks, state, database } = await scene({ card: 'pm_card_authenticationRequired' });
+    await awarded();
+    await paid('requires_action');
+    const { id = 0, intent } = (await payment()) ?? {};
+    // As with the key of another account.
+    await database.updateTable('payments').set({ intent: 'pi_unheard_of' }).execute();
+    const look = async () => (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+    for (const _ of [1, 2]) await expect(look()).rejects.toMatchObject({ code: 'JOB_CANCELLED' });
+    expect(await database.selectFrom('payment_differences').select(['kind', 'payment_id', 'resolved_at']).execute()).toEqual([
+      { kind: 'missing', payment_id: id, resolved_at: null },
+    ]);
+    expect((await platform.app.inspector.queues()).reduce((sum, { dead }) => sum + dead, 0)).toBe(0);
+    await database
+      .updateTable('payments')
+      .set({ intent: intent ?? '' })
+      .execute();
+    platform.sandbox.approve(intent ?? '');
+    await look();
+    await state('payment_authorised');
+  });
+
+  it('that one job is charging is not charged by another one', async () => {
+    const { awarded, paid, payment, tasks, database, state } = await scene({
+      card: 'pm_card_lost',
+      sandbox: { trouble: ({ path }) => (path.endsWith('/confirm') ? { kind: 'late', done: false, ms: 1_000 } : undefined) },
+    });
+    await awarded();
+    await paid('unknown');
+    const { id = 0 } = (await payment()) ?? {};
+    // The provider has not heard of it yet. Whoever asks now hears later what came of it, or leaves it to the other.
+    await Promise.allSettled([(await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' })]);
+    await state('on_hold');
+    expect(await database.selectFrom('payment_attempts').select(['number', 'outcome']).execute()).toEqual([
+      { number: 1, outcome: 'failed' },
+    ]);
+  });
+
+  it('that nobody has tried for days is tried once, and again on the day that is left', async () => {
+    const time = { now: Date.now() };
+    const { awarded, payment, paid, tasks } = await scene({ card: 'pm_card_insufficient_funds', deps: { now: () => time.now } });
+    await awarded();
+    await paid('failed');
+    const { first_declined_at: first } = (await payment()) ?? {};
+    time.now += 8 * 86_400_000;
+    await (await tasks.retryFailedPayments.delay({})).result({ timeout: '30s' });
+    const retryOn = (day: number) =>
+      expect.poll(async () => (await payment())?.retry_at?.getTime(), patience).toBe((first?.getTime() ?? 0) + day * 86_400_000);
+    await retryOn(14);
+  });
+
+  it('that the buyer tries by other cards at once keeps its days', async () => {
+    const { awarded, payment, paid, tasks, order, buyer, database } = await scene({ card: 'pm_card_insufficient_funds' });
+    await awarded();
+    await paid('failed');
+    const { first_declined_at: first } = (await payment()) ?? {};
+    for (const reason of ['do_not_honor', 'generic_decline', 'try_again_later', 'processing_error']) {
+      const input = { amount: due / 100, currency: 'EUR', order_id: order, user_id: buyer, authorise_only: true };
+      const paying = await tasks.processPayment.delay({ ...input, payment_method_id: `pm_card_decline_${reason}` });
+      expect(await paying.result({ timeout: '30s' })).toMatchObject({ status: 'failed', decline_code: reason });
+    }
+    expect(await payment()).toMatchObject({ declined_hard: false, first_declined_at: first });
+    expect((await payment())?.retry_at?.getTime()).toBe((first?.getTime() ?? 0) + 86_400_000);
+    expect(await database.selectFrom('payment_attempts').selectAll().execute()).toHaveLength(5);
+  });
+
+  it.each(['at once', 'after a confirmation that was lost'])(
+    'that waits for the buyer is paid by another card instead, %s',
+    async (when) => {
+      let confirmations = 0;
+      const { awarded, payment, paid, tasks, order, buyer, state, mailsTo, database } = await scene({
+        card: 'pm_card_authenticationRequired',
+        sandbox: {
+          trouble: ({ path }) => {
+            if (!path.endsWith('/confirm')) return undefined;
+            confirmations += 1;
+            return when !== 'at once' && confirmations === 2 ? { kind: 'reset', done: false } : undefined;
+          },
+        },
+      });
+      await awarded();
+      await paid('requires_action');
+      const input = { amount: due / 100, currency: 'EUR', order_id: order, user_id: buyer, authorise_only: true };
+      const pay = async (payment_method_id: string) =>
+        (await tasks.processPayment.delay({ ...input, payment_method_id })).result({ timeout: '30s' });
+      // The same is no other one.
+      expect(await pay('pm_card_authenticationRequired')).toMatchObject({ status: 'requires_action' });
+      expect(await pay('pm_card_visa')).toMatchObject({ status: 'authorised' });
+      await state('payment_authorised');
+      expect(await payment()).toMatchObject({ payment_method: 'pm_card_visa', action_url: null });
+      const outcomes = (await database.selectFrom('payment_attempts').select('outcome').orderBy('number').execute()).map(
+        ({ outcome }) => outcome,
+      );
+      expect(outcomes).toEqual(['requires_action', ...(when === 'at once' ? [] : ['never_arrived']), 'authorised']);
+      await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(4);
+      expect(mailsTo('ann@customer.example').filter((line) => /confirm/i.test(line))).toHaveLength(1);
+      await agrees();
+    },
+  );
 
   it('whose job was lost is found and goes on', async () => {
     const time = { now: Date.now() };
@@ -582,7 +749,7 @@ describe('an order that is cancelled while it is paid for', { timeout: 60_000 },
   });
 
   it('is not charged any more, whatever waits, and leaves no dead letter', async () => {
-    const { awarded, state, happens, paid, tasks, payment, order, buyer } = await scene({ card: 'pm_card_insufficient_funds' });
+    const { awarded, state, happens, paid, tasks, payment, order, buyer, database } = await scene({ card: 'pm_card_insufficient_funds' });
     await awarded();
     await paid('failed');
     const { id = 0 } = (await payment()) ?? {};
@@ -591,6 +758,7 @@ describe('an order that is cancelled while it is paid for', { timeout: 60_000 },
     const calls = platform.sandbox.calls();
     const input = { amount: due / 100, currency: 'EUR', payment_method_id: 'pm_card_visa', order_id: order, user_id: buyer };
     await expect((await tasks.processPayment.delay(input)).result({ timeout: '30s' })).rejects.toMatchObject({ code: 'JOB_CANCELLED' });
+    expect(await payment()).toMatchObject({ retry_at: null });
     await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
     await expect((await tasks.capturePayment.delay({ order_id: order })).result({ timeout: '30s' })).rejects.toMatchObject({
       code: 'JOB_CANCELLED',
@@ -599,6 +767,12 @@ describe('an order that is cancelled while it is paid for', { timeout: 60_000 },
     expect((await platform.app.inspector.queues()).reduce((sum, { dead }) => sum + dead, 0)).toBe(0);
     await state('cancelled');
     await agrees();
+    // Whatever day is noted, nobody tries it.
+    await database
+      .updateTable('payments')
+      .set({ retry_at: new Date(0), updated_at: new Date(0) })
+      .execute();
+    expect(await (await tasks.retryFailedPayments.delay({})).result({ timeout: '30s' })).toEqual({ due: 0, forgotten: 0 });
   });
 });
 
@@ -687,10 +861,16 @@ describe('reconciling payments', { timeout: 60_000 }, () => {
     (await tasks.reconcilePayments.delay({ from: Date.now() - hour, till: Date.now() + hour })).result({ timeout: '30s' });
 
   it('finds nothing where all is well', async () => {
-    const { awarded, state, tasks } = await scene();
+    const { awarded, state, tasks, payment, database, order } = await scene();
     await awarded();
     await state('payment_authorised');
-    expect(await reconcile(tasks)).toEqual({ compared: 1, differences: {} });
+    const before = await payment();
+    // What is as it was waits for nobody who has the order, and touches nothing.
+    await database.transaction().execute(async (transaction) => {
+      await lockOrder(transaction, order);
+      expect(await reconcile(tasks)).toEqual({ compared: 1, differences: {} });
+    });
+    expect(await payment()).toEqual(before);
   });
 
   it('takes over a status that we have not heard of, and writes down what moves money', async () => {

@@ -15,7 +15,15 @@ describe('migrate', () => {
     const databases = Array.from({ length: 6 }, () => openDatabase({ url: () => url, connections: 2 }));
     try {
       const runs = await Promise.all(databases.map((database) => migrate(database)));
-      expect(runs.flat()).toEqual(['0001-email', '0002-marketplace', '0003-money', '0004-outbox', '0005-tax-and-references', '0009-api']);
+      expect(runs.flat()).toEqual([
+        '0001-email',
+        '0002-marketplace',
+        '0003-money',
+        '0004-outbox',
+        '0005-tax-and-references',
+        '0006-payments',
+        '0009-api',
+      ]);
       const [database] = databases as [(typeof databases)[0]];
       expect(await migrate(database)).toEqual([]);
       expect(await database.selectFrom('email_deliveries').selectAll().execute()).toEqual([]);

@@ -9,6 +9,7 @@ import * as marketplace from './migrations/0002-marketplace.ts';
 import * as money from './migrations/0003-money.ts';
 import * as outbox from './migrations/0004-outbox.ts';
 import * as taxAndReferences from './migrations/0005-tax-and-references.ts';
+import * as payments from './migrations/0006-payments.ts';
 import * as api from './migrations/0009-api.ts';
 
 /** Every migration there is, in the order of their names. What was released is never changed. */
@@ -18,6 +19,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0003-money': money,
   '0004-outbox': outbox,
   '0005-tax-and-references': taxAndReferences,
+  '0006-payments': payments,
   '0009-api': api,
 };
 

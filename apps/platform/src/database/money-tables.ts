@@ -14,6 +14,8 @@ export interface PaymentsTable {
   status: ColumnType<PaymentStatus, never, PaymentStatus>;
   authorise_only: boolean;
   payment_method: string;
+  /** By which it was charged, or tried to be, the last time. */
+  tried_method: ColumnType<string | null, never, string | null>;
   gateway: ColumnType<string | null, never, string>;
   intent: ColumnType<string | null, never, string>;
   captured_minor: ColumnType<number, never, number>;
@@ -23,7 +25,6 @@ export interface PaymentsTable {
   decline_code: ColumnType<string | null, never, string | null>;
   declined_hard: ColumnType<boolean, never, boolean>;
   first_declined_at: ColumnType<Date | null, never, Date | null>;
-  retries: ColumnType<number, never, number>;
   retry_at: ColumnType<Date | null, never, Date | null>;
   action_url: ColumnType<string | null, never, string | null>;
   version: ColumnType<number, never, number>;
@@ -37,7 +38,7 @@ export interface PaymentAttemptsTable {
   job_id: string;
   outcome: ColumnType<string, never, string>;
   decline_code: ColumnType<string | null, never, string | null>;
-  begun_at: Timestamp;
+  begun_at: ColumnType<Date, Date, never>;
   ended_at: ColumnType<Date | null, never, Date>;
 }
 

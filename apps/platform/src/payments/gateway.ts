@@ -36,6 +36,8 @@ export interface Intent {
    * is asked, such as a 3-D Secure that the buyer does not pass, is a decline without one.
    */
   readonly charge: string | undefined;
+  /** By which it was tried last, where the provider says so. */
+  readonly paymentMethod: string | undefined;
   /** Why that try was declined, where it was. */
   readonly decline: Decline | undefined;
   /** Milliseconds since the Unix epoch, by the provider's clock. */
@@ -95,7 +97,10 @@ export interface PaymentGateway {
    * whose answer was lost is found by `findByReference`, or left to expire.
    */
   create(intent: NewIntent, signal?: AbortSignal): Promise<Intent>;
-  /** Charges it, or says what is missing. Declined: resolves, with `decline`. Of an intent that was charged: GATEWAY_STATE. */
+  /**
+   * Charges it, or says what is missing; one that requires an action can be charged by another method instead. Declined: resolves, with
+   * `decline`. Of an intent that was charged: GATEWAY_STATE.
+   */
   confirm(id: string, paymentMethod: string, signal?: AbortSignal): Promise<Intent>;
   /** Takes what was authorised, or a part of it; the rest is released. */
   capture(id: string, amount: Money, signal?: AbortSignal): Promise<Intent>;

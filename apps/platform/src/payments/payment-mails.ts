@@ -55,9 +55,9 @@ export function paymentMails(mail: MailPeople, { zone, now, invoiceLinks }: Paym
         context: { order_id: order.id, amount: formatMoney(amountOf(payment)), action_url: payment.action_url },
       });
     },
-    declined: (transaction, payment, order) => {
+    declined: (transaction, payment, order, occasion) => {
       const shared = { order_id: order.id, amount: formatMoney(amountOf(payment)), reason: reasons.get(payment.decline_code ?? '') };
-      const id = `payment-declined:${payment.id}:${payment.retries}`;
+      const id = `payment-declined:${payment.id}:${occasion}`;
       return payment.retry_at === null
         ? mail(transaction, { id, user: payment.user_id, template: 'payment_final_failed', context: shared })
         : mail(transaction, {

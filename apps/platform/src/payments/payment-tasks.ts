@@ -24,8 +24,8 @@ import {
   reconcileInput,
   refundInput,
 } from './payment-input.ts';
-import { lockPaymentAndOrder, type Payment, PaymentError, Payments, paymentOf } from './payments.ts';
-import { behindMs, overlapMs, reconcilePayments } from './reconcile.ts';
+import { chargeLimitMs, lockPaymentAndOrder, type Payment, PaymentError, Payments, paymentOf } from './payments.ts';
+import { behindMs, noteDifference, overlapMs, reconcilePayments } from './reconcile.ts';
 import { makeRefund, type RefundRequest, requestRefund, type StoredRefund } from './refunds.ts';
 import { retryFailed } from './retry-failed.ts';
 
@@ -35,8 +35,8 @@ type Tell<Subject> = (transaction: PlatformTransaction, subject: Subject, order:
 export interface PaymentMails {
   readonly receipt: Tell<Payment>;
   readonly actionRequired: Tell<Payment>;
-  /** It is tried again on `retry_at`, or not any more. */
-  readonly declined: Tell<Payment>;
+  /** It is tried again on `retry_at`, or not any more. @param occasion which of the payment's declines it is */
+  readonly declined: (transaction: PlatformTransaction, payment: Payment, order: Order, occasion: string) => Promise<unknown>;
   readonly disputed: Tell<Payment>;
   /** What was reserved is not there any more: the buyer has to pay again. */
   readonly lost: Tell<Payment>;
@@ -80,10 +80,17 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
       declined: (transaction, { id }) => handleFailed.enqueue({ payment_id: id }, { transaction }),
     }),
     now,
+    speed,
   );
+  const deps = {
+    payments,
+    gateway,
+    missing: (payment: Payment) => noteDifference(database, 'missing', payment.intent ?? '', payment, { status: payment.status }),
+    now,
+  };
   const inTransaction = <Result>(work: (transaction: PlatformTransaction) => Promise<Result>) => database.transaction().execute(work);
   const retry = retryPolicy(retryInitial);
-  const critical = { queue: 'payment.critical', retry, softTimeLimit: '50s', timeLimit: '60s', resultTtl: '1h' } as const;
+  const critical = { queue: 'payment.critical', retry, softTimeLimit: '50s', timeLimit: chargeLimitMs, resultTtl: '1h' } as const;
   const long = { softTimeLimit: '9m', timeLimit: '10m' } as const;
 
   const process = app.task({
@@ -102,7 +109,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
             authoriseOnly: input.authorise_only,
           }),
         );
-        return await orNever(PaymentError, charge({ payments, gateway, now }, id, ctx));
+        return await orNever(PaymentError, charge(deps, id, ctx));
       } catch (error) {
         if (!(error instanceof PaymentError)) throw error;
         // Cancelled before its turn came: nobody has to see to that.
@@ -118,7 +125,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
     name: 'payment.charge',
     input: paymentInput,
     effectKey: ({ payment_id }) => String(payment_id),
-    run: ({ payment_id }, ctx) => orNever(PaymentError, charge({ payments, gateway, now }, payment_id, ctx)),
+    run: ({ payment_id }, ctx) => orNever(PaymentError, charge(deps, payment_id, ctx)),
   });
 
   const captureTask = app.task({
@@ -223,12 +230,11 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
         const { order, payment } = await lockPaymentAndOrder(transaction, payment_id);
         // It may have come to something else meanwhile.
         if (payment.status !== 'failed' || isOver(order.state)) return { told: false, held: false };
-        const told = await isFirstTime(transaction, {
-          kind: 'payment_failed',
-          subject: `payment:${payment_id}`,
-          occasion: payment.charge ?? '',
-        });
-        if (told) await mails.declined(transaction, payment, order);
+        // Paid for by another one, or about to be.
+        if (payment.declined_hard && (await paymentOf(transaction, order.id)) !== undefined) return { told: false, held: false };
+        const occasion = await occasionOf(transaction, payment);
+        const told = await isFirstTime(transaction, { kind: 'payment_failed', subject: `payment:${payment_id}`, occasion });
+        if (told) await mails.declined(transaction, payment, order, occasion);
         const held = payment.declined_hard && eventsOf(order.state).includes('hold');
         if (held) await orders.applyTo(transaction, order, { event: 'hold', actor: 'system', data: { payment: payment_id } });
         return { told, held };
@@ -261,6 +267,16 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
         ctx.progress({ compared }),
       ),
   });
+
+  /** Each try is declined once at most, and there may be no charge by which to tell one from another. */
+  async function occasionOf(transaction: PlatformTransaction, { id, declined_hard }: Payment): Promise<string> {
+    const { tries } = await transaction
+      .selectFrom('payment_attempts')
+      .select(({ fn }) => fn.countAll<number>().as('tries'))
+      .where('payment_id', '=', id)
+      .executeTakeFirstOrThrow();
+    return declined_hard ? `${tries}:final` : String(tries);
+  }
 
   async function requirePayment(order: number): Promise<Payment> {
     const payment = await paymentOf(database, order);

@@ -3,9 +3,10 @@
  * ours, whoever has asked (the job that charged, a webhook, the reconciliation), in whatever order and however often, and books,
  * tells and moves the order along once.
  */
-import { type Selectable, sql } from 'kysely';
+import { isDeepStrictEqual } from 'node:util';
+import { type Selectable, sql, type Updateable } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
-import type { PaymentStatus, PaymentsTable } from '../database/money-tables.ts';
+import type { PaymentAttemptsTable, PaymentStatus, PaymentsTable } from '../database/money-tables.ts';
 import { book, captured, chargedBack, inEscrow } from '../ledger/ledger.ts';
 import { type Money, money } from '../money/money.ts';
 import { amountDue } from '../orders/award.ts';
@@ -23,6 +24,16 @@ export interface NewPayment {
   readonly paymentMethod: string;
   readonly authoriseOnly: boolean;
 }
+
+/** Who has asked for an intent, so that what is on its way by one job is not taken for lost by another. */
+export interface Asked {
+  readonly job: string;
+  /** It is the answer to the confirmation by that job, and not to a question. */
+  readonly confirmed: boolean;
+}
+
+/** How long a job may take to charge. */
+export const chargeLimitMs = 60_000;
 
 /** What is to be done, in the same transaction, when something has become of a payment. */
 export interface PaymentListeners {
@@ -56,17 +67,30 @@ export class Payments {
   readonly #orders: Orders;
   readonly #listeners: () => PaymentListeners;
   readonly #now: () => number;
+  /** By the clock of `now`: a try of which nothing was heard for so long is not on its way any more. */
+  readonly #lostAfterMs: number;
 
-  /** @param listeners asked when they are first needed: the tasks behind them work with this class */
-  constructor(database: PlatformDatabase, orders: Orders, listeners: () => PaymentListeners, now: () => number = Date.now) {
+  /**
+   * @param listeners asked when they are first needed: the tasks behind them work with this class
+   * @param speed how fast `now` goes
+   */
+  constructor(
+    database: PlatformDatabase,
+    orders: Orders,
+    listeners: () => PaymentListeners,
+    now: () => number = Date.now,
+    speed: number = 1,
+  ) {
     this.#database = database;
     this.#orders = orders;
     this.#listeners = listeners;
     this.#now = now;
+    this.#lostAfterMs = chargeLimitMs * speed;
   }
 
   /**
-   * The payment of an order: the one that there is, or a new one. One that waits for another try takes a new payment method.
+   * The payment of an order: the one that there is, or a new one. One that waits for another try, or for the buyer to confirm, takes a
+   * new payment method.
    *
    * @throws PaymentError `NOT_PAYABLE`, `CONFLICT`
    */
@@ -79,12 +103,13 @@ export class Payments {
       if (there.amount_minor !== amount.minor || there.currency !== amount.currency) {
         throw new PaymentError('CONFLICT', `order ${id} has a payment of another amount already`);
       }
-      if (there.payment_method === paymentMethod || there.status !== 'failed' || isOver(order.state)) return there;
+      const canChange = there.status === 'failed' || there.status === 'requires_action';
+      if (there.payment_method === paymentMethod || !canChange || isOver(order.state)) return there;
       return transaction
         .updateTable('payments')
         .set({
           payment_method: paymentMethod,
-          retry_at: new Date(this.#now()),
+          ...(there.status === 'failed' ? { retry_at: new Date(this.#now()) } : {}),
           version: there.version + 1,
           updated_at: new Date(this.#now()),
         })
@@ -144,7 +169,8 @@ export class Payments {
   async beginAttempt(id: number, job: string): Promise<Payment | undefined> {
     return this.#database.transaction().execute(async (transaction) => {
       const { order, payment } = await lockPaymentAndOrder(transaction, id);
-      if (isOver(order.state) && (payment.status === 'created' || payment.status === 'failed')) {
+      if (isOver(order.state)) {
+        if (payment.status !== 'created' && payment.status !== 'failed') return undefined;
         await transaction
           .updateTable('payments')
           .set({ status: 'cancelled', retry_at: null, version: payment.version + 1, updated_at: new Date(this.#now()) })
@@ -160,13 +186,13 @@ export class Payments {
         .executeTakeFirstOrThrow();
       await transaction
         .insertInto('payment_attempts')
-        .values({ payment_id: id, number: last + 1, job_id: job })
+        .values({ payment_id: id, number: last + 1, job_id: job, begun_at: new Date(this.#now()) })
         .execute();
       return transaction
         .updateTable('payments')
         .set({
           status: 'unknown',
-          retries: payment.status === 'failed' ? payment.retries + 1 : payment.retries,
+          tried_method: payment.payment_method,
           retry_at: null,
           version: payment.version + 1,
           updated_at: new Date(this.#now()),
@@ -177,51 +203,83 @@ export class Payments {
     });
   }
 
-  /** Takes over what the provider says of a payment's intent. @throws PaymentError `MISMATCH` */
-  async take(id: number, intent: Intent): Promise<Payment> {
+  /**
+   * Takes over what the provider says of a payment's intent. What is known already changes nothing, and waits for no lock.
+   *
+   * @param asked undefined: by no job that charges
+   * @throws PaymentError `MISMATCH`
+   */
+  async take(id: number, intent: Intent, asked?: Asked): Promise<Payment> {
+    const seen = await this.find(id);
+    if ((await this.#news(this.#database, seen, intent, asked)) === undefined) return seen;
     return this.#database.transaction().execute(async (transaction) => {
       const { order, payment } = await lockPaymentAndOrder(transaction, id);
-      return this.#take(transaction, payment, order, intent);
+      return this.#take(transaction, payment, order, intent, asked);
     });
   }
 
-  async #take(transaction: PlatformTransaction, before: Payment, order: Order, intent: Intent): Promise<Payment> {
-    mustMatch(before, intent);
+  async #take(transaction: PlatformTransaction, before: Payment, order: Order, intent: Intent, asked: Asked | undefined): Promise<Payment> {
+    const news = await this.#news(transaction, before, intent, asked);
+    if (news === undefined) return before;
+    const { declined, neverArrived, set } = news;
     const now = new Date(this.#now());
-    const declined = isDeclined(before, intent);
-    const status = statusOf(before, intent, declined);
-    const neverArrived = before.status === 'unknown' && intent.status === 'requires_payment_method' && !declined;
-    const firstDeclined = declined ? (before.first_declined_at ?? now) : before.first_declined_at;
-    const retryAt =
-      declined && !(intent.decline?.hard ?? true) && firstDeclined !== null ? nextRetry(firstDeclined, before.retries) : undefined;
     const payment = await transaction
       .updateTable('payments')
-      .set({
-        status,
-        charge: intent.charge ?? before.charge,
-        captured_minor: Math.max(before.captured_minor, intent.capturedMinor),
-        disputed: intent.disputed,
-        action_url: status === 'requires_action' ? (intent.actionUrl ?? null) : null,
-        ...(declined
-          ? {
-              decline_code: intent.decline?.code ?? null,
-              // After the last try it is as final as a hard one.
-              declined_hard: retryAt === undefined,
-              first_declined_at: firstDeclined,
-              retry_at: retryAt ?? null,
-            }
-          : {}),
-        // A further try is made again.
-        ...(neverArrived && status === 'failed' ? { retry_at: now, retries: Math.max(0, before.retries - 1) } : {}),
-        version: before.version + 1,
-        updated_at: now,
-      })
+      .set({ ...set, version: before.version + 1, updated_at: now })
       .where('id', '=', before.id)
       .returningAll()
       .executeTakeFirstOrThrow();
-    if (before.status === 'unknown') await endAttempt(transaction, payment, neverArrived ? 'never_arrived' : status, now);
+    if (before.status === 'unknown') await endAttempt(transaction, payment, neverArrived ? 'never_arrived' : payment.status, now);
     await this.#tell(transaction, before, payment, order, { declined, givenBack: intent.refundedMinor });
     return payment;
+  }
+
+  /** What an intent changes of a payment; undefined for nothing. @throws PaymentError `MISMATCH` */
+  async #news(
+    database: Pick<PlatformDatabase, 'selectFrom'>,
+    before: Payment,
+    intent: Intent,
+    asked: Asked | undefined,
+  ): Promise<News | undefined> {
+    mustMatch(before, intent);
+    const now = new Date(this.#now());
+    const open = before.status === 'unknown' ? await openAttempt(database, before.id) : undefined;
+    const isOwn = open !== undefined && open.job_id === asked?.job;
+    const answered = isOwn && asked.confirmed;
+    const declined = isDeclined(before, intent, answered);
+    const neverArrived = !answered && !declined && isUntouched(before, intent);
+    // By another job, whose confirmation may be on its way.
+    if (neverArrived && open !== undefined && !isOwn && open.begun_at.getTime() > now.getTime() - this.#lostAfterMs) return undefined;
+    const status = statusOf(before, intent, declined);
+    const firstDeclined = declined ? (before.first_declined_at ?? now) : before.first_declined_at;
+    const next = (): Date | null => {
+      if (status !== 'failed') return null;
+      // A further try is made again.
+      if (neverArrived) return now;
+      if (!declined || firstDeclined === null) return before.retry_at;
+      if (intent.decline?.hard ?? true) return null;
+      return waitsWithAnother(before) ? now : (nextRetry(firstDeclined, now) ?? null);
+    };
+    const retryAt = next();
+    const set = {
+      status,
+      charge: intent.charge ?? before.charge,
+      captured_minor: Math.max(before.captured_minor, intent.capturedMinor),
+      disputed: intent.disputed,
+      action_url: status === 'requires_action' ? (intent.actionUrl ?? null) : null,
+      retry_at: retryAt,
+      ...(declined
+        ? {
+            decline_code: intent.decline?.code ?? null,
+            // After the last try it is as final as a hard one.
+            declined_hard: retryAt === null,
+            first_declined_at: firstDeclined,
+          }
+        : {}),
+      ...(neverArrived ? { tried_method: null } : {}),
+    };
+    const changed = Object.entries(set).some(([column, value]) => !isDeepStrictEqual(before[column as keyof Payment], value));
+    return changed ? { declined, neverArrived, set } : undefined;
   }
 
   /** The provider does not take it at all, such as a payment method that it does not know. As final as a hard decline. */
@@ -290,7 +348,8 @@ export class Payments {
       await book(transaction, captured(order.id, payment.id, money(payment.captured_minor, payment.currency)));
       await listeners.captured(transaction, payment, order);
     }
-    if (payment.status === 'requires_action' && before.status !== 'requires_action') {
+    // One that is about to be tried by another method asks for nothing.
+    if (payment.status === 'requires_action' && before.status !== 'requires_action' && !waitsWithAnother(payment)) {
       await listeners.actionRequired(transaction, payment, order);
     }
     if (declined) await listeners.declined(transaction, payment, order);
@@ -365,6 +424,18 @@ async function notePaid(transaction: PlatformTransaction, order: number, at: Dat
   await transaction.updateTable('orders').set({ paid_at: at }).where('id', '=', order).execute();
 }
 
+async function openAttempt(
+  database: Pick<PlatformDatabase, 'selectFrom'>,
+  payment: number,
+): Promise<Pick<Selectable<PaymentAttemptsTable>, 'job_id' | 'begun_at'> | undefined> {
+  return database
+    .selectFrom('payment_attempts')
+    .select(['job_id', 'begun_at'])
+    .where('payment_id', '=', payment)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst();
+}
+
 async function endAttempt(
   transaction: PlatformTransaction,
   { id, decline_code }: Payment,
@@ -384,9 +455,17 @@ export function referenceOf({ id }: Pick<Payment, 'id'>): string {
   return `payment-${id}`;
 }
 
-/** Whether the provider may be told to charge now: nothing was tried, or it is time to try again. */
-export function isChargeable({ status, declined_hard: hard, retry_at: retryAt }: Payment, now: number): boolean {
-  return status === 'created' || (status === 'failed' && !hard && retryAt !== null && retryAt.getTime() <= now);
+/** Whether the provider may be told to charge now: nothing was tried, it is time to try again, or the buyer has chosen another way. */
+export function isChargeable(payment: Payment, now: number): boolean {
+  const { status, declined_hard: hard, retry_at: retryAt } = payment;
+  return (
+    status === 'created' || waitsWithAnother(payment) || (status === 'failed' && !hard && retryAt !== null && retryAt.getTime() <= now)
+  );
+}
+
+/** The buyer was to confirm a payment, and has chosen another payment method since. */
+function waitsWithAnother({ status, payment_method: method, tried_method: tried }: Payment): boolean {
+  return status === 'requires_action' && method !== tried;
 }
 
 function mustMatch(payment: Payment, { reference, amount }: Intent): void {
@@ -404,10 +483,28 @@ const statuses: Readonly<Record<Exclude<IntentStatus, 'requires_payment_method'>
   cancelled: 'cancelled',
 };
 
-/** By a try to charge that we have not heard of; or without any, when the buyer has not confirmed that it is him. */
-function isDeclined(before: Payment, { status, decline, charge }: Intent): boolean {
+interface News {
+  /** There is a decline that we had not heard of. */
+  readonly declined: boolean;
+  /** The provider was not asked to charge, although somebody was about to. */
+  readonly neverArrived: boolean;
+  readonly set: Updateable<PaymentsTable> & { readonly status: PaymentStatus };
+}
+
+/**
+ * By a try to charge that we have not heard of; or without any, when the buyer has not confirmed that it is him.
+ *
+ * @param answered the intent is what the confirmation has come to
+ */
+function isDeclined(before: Payment, { status, decline, charge }: Intent, answered: boolean): boolean {
   if (status !== 'requires_payment_method' || decline === undefined) return false;
-  return charge !== (before.charge ?? undefined) || before.status === 'requires_action';
+  return answered || charge !== (before.charge ?? undefined) || before.status === 'requires_action' || before.status === 'processing';
+}
+
+/** It stands as before the confirmation that nobody has heard of. */
+function isUntouched(before: Payment, { status, paymentMethod }: Intent): boolean {
+  if (before.status !== 'unknown') return false;
+  return status === 'requires_payment_method' || (status === 'requires_action' && paymentMethod !== before.payment_method);
 }
 
 /** An older answer that comes late does not undo what is final. */

@@ -96,7 +96,7 @@ async function compareIntent({ payments }: ReconcileDeps, intent: Intent, note: 
 }
 
 /** An open one of the same kind is not written down again; what was taken over is closed at once. */
-async function noteDifference(
+export async function noteDifference(
   database: PlatformDatabase,
   kind: DifferenceKind,
   intent: string,

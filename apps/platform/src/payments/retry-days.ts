@@ -1,14 +1,13 @@
-/** When a payment that was declined softly is tried again: 1, 3, 7 and 14 days after the first decline, and then no more. */
+/**
+ * When a payment that was declined softly is tried again: 1, 3, 7 and 14 days after the first decline, and then no more. Days that
+ * have passed without a try are not made up for, and what the buyer tries in between takes none of them.
+ */
 
 const dayMs = 86_400_000;
 
 export const retryDays: readonly number[] = [1, 3, 7, 14];
 
-/**
- * @param retries how often it was tried again already
- * @returns undefined when it was tried often enough
- */
-export function nextRetry(firstDeclinedAt: Date, retries: number): Date | undefined {
-  const days = retryDays[retries];
-  return days === undefined ? undefined : new Date(firstDeclinedAt.getTime() + days * dayMs);
+/** @returns undefined when the last day is over */
+export function nextRetry(firstDeclinedAt: Date, now: Date): Date | undefined {
+  return retryDays.map((days) => new Date(firstDeclinedAt.getTime() + days * dayMs)).find((day) => day > now);
 }

@@ -35,6 +35,7 @@ export async function retryFailed(
     const due = await transaction
       .selectFrom('payments')
       .select('id')
+      .where('status', '=', 'failed')
       .where('retry_at', '<=', new Date(now))
       .where('updated_at', '<=', new Date(now - inHandMs * speed))
       .orderBy('retry_at')
@@ -45,7 +46,16 @@ export async function retryFailed(
     const forgotten = await transaction
       .selectFrom('payments')
       .select('id')
-      .where('status', 'in', ['created', 'processing', 'unknown'])
+      .where((payment) =>
+        payment.or([
+          payment('status', 'in', ['created', 'processing', 'unknown']),
+          // The buyer has chosen another payment method than the one that he was to confirm.
+          payment.and([
+            payment('status', '=', 'requires_action'),
+            payment('tried_method', 'is distinct from', payment.ref('payment_method')),
+          ]),
+        ]),
+      )
       .where('updated_at', '<=', new Date(now - forgottenMs * speed))
       .orderBy('updated_at')
       .limit(Math.max(0, limit - due.length))

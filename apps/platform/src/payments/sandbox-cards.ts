@@ -9,6 +9,8 @@ export type CardOutcome =
   /** The buyer has to approve it. */
   | { readonly kind: 'action' }
   | { readonly kind: 'processing' }
+  /** The bank does not believe that it is the buyer, and asks nobody. */
+  | { readonly kind: 'unauthenticated' }
   | { readonly kind: 'declined'; readonly code: string; readonly declineCode: string | undefined };
 
 /** What becomes of the answer to a confirmation: it never comes, comes twice, or the connection is reset instead. */
@@ -33,6 +35,7 @@ const cards = new Map<string, SandboxCard>([
   ['pm_card_visa', succeeds],
   ['pm_card_mastercard', succeeds],
   ['pm_card_authenticationRequired', { outcome: () => ({ kind: 'action' }) }],
+  ['pm_card_authenticationFails', { outcome: () => ({ kind: 'unauthenticated' }) }],
   ['pm_card_insufficient_funds', { outcome: () => declined('insufficient_funds') }],
   ['pm_card_lost', { outcome: () => declined('lost_card') }],
   ['pm_card_processing', { outcome: () => ({ kind: 'processing' }) }],

@@ -64,6 +64,8 @@ export function confirmIntent(
       return { ...step, changes: [intentRow({ ...tried, status: 'requires_action' })], events: ['payment_intent.requires_action'] };
     case 'processing':
       return { ...step, changes: [intentRow({ ...tried, status: 'processing' })], events: ['payment_intent.processing'] };
+    case 'unauthenticated':
+      return { ...step, declined: true, ...failAuthentication(tried) };
     case 'declined':
       return { ...step, declined: true, ...failIntent(rules, tried, { code: outcome.code, declineCode: outcome.declineCode }) };
   }

@@ -47,6 +47,7 @@ const intentSchema = z
     created: z.int().positive(),
     metadata: metadataSchema,
     latest_charge: z.union([z.null(), idSchema, chargeSchema]),
+    payment_method: idSchema.nullish(),
     next_action: z.object({ redirect_to_url: z.object({ url: z.url({ protocol: /^https?$/ }).nullish() }).nullish() }).nullish(),
     last_payment_error: z.object({ code: wordSchema, decline_code: wordSchema, advice_code: wordSchema }).nullish(),
   })
@@ -104,6 +105,7 @@ export function readIntent(answer: unknown, id?: string): Intent | undefined {
     disputed: charge?.disputed ?? false,
     actionUrl: intent.status === 'requires_action' ? (intent.next_action?.redirect_to_url?.url ?? undefined) : undefined,
     charge: typeof latest === 'string' ? latest : latest?.id,
+    paymentMethod: intent.payment_method ?? undefined,
     decline:
       statuses[intent.status] === 'requires_payment_method' && intent.last_payment_error != null
         ? declineOf(intent.last_payment_error)
@@ -152,6 +154,8 @@ export function readSearch(answer: unknown): readonly string[] {
 /** The event's id and the intent that it is about; undefined for what is of no interest. @throws GatewayError `GATEWAY_UNKNOWN` */
 export function readEvent(event: unknown): { readonly event: string; readonly intent: string } | undefined {
   const { id, type, data } = readAnswer(eventSchema, event);
+  // One that was made is being confirmed by whoever has made it.
+  if (type === 'payment_intent.created') return undefined;
   if (type.startsWith('payment_intent.')) {
     const { id: intent, metadata } = readAnswer(z.object({ id: idSchema, metadata: metadataSchema }), data.object);
     return metadata[referenceKey] === undefined ? undefined : { event: id, intent };

@@ -77,9 +77,12 @@ export function declineOf({ code, decline_code, advice_code }: StripeDecline): D
   return { code: reason, hard: hardCodes.has(reason) || advice_code === 'do_not_try_again' };
 }
 
-/** The error that says the issuer declined; undefined for any other. */
-export function cardErrorOf(error: unknown): Stripe.errors.StripeCardError | undefined {
-  return error instanceof Stripe.errors.StripeCardError ? error : undefined;
+/** The error that says the issuer declined, or did not believe that it is the buyer; undefined for any other. */
+export function cardErrorOf(error: unknown): Stripe.errors.StripeError | undefined {
+  if (error instanceof Stripe.errors.StripeCardError) return error;
+  // Of another type, although it is about the card.
+  const isOther = error instanceof Stripe.errors.StripeError && error.code === 'payment_intent_authentication_failure';
+  return isOther ? error : undefined;
 }
 
 /** An error that Stripe kept under an idempotency key and told again: this call did nothing. */

@@ -189,7 +189,13 @@ export async function wrongRecords(database: PlatformDatabase): Complaints {
         from (select subject, count(*) as n from platform.reminders where kind = 'payment_failed' group by subject) told
         full join (select 'payment:' || split_part(id, ':', 2) as subject, count(*) as n
           from platform.email_deliveries where id like 'payment-declined:%' group by 1) mails on mails.subject = told.subject
-        where told.n is distinct from mails.n`,
+        where told.n is distinct from mails.n
+        union all
+        select concat_ws(' ', 'payment', p.id, 'was declined for good, and nobody was told')
+        from platform.payments p join platform.orders o on o.id = p.order_id
+        -- Of one that was cancelled before its turn came nobody has to hear.
+        where p.status = 'failed' and p.declined_hard and o.state <> 'cancelled' and not exists (
+          select 1 from platform.email_deliveries d where d.id like 'payment-declined:' || p.id || ':%:final')`,
     )),
   ];
 }

@@ -105,7 +105,7 @@ const pay = apiRoute(
     path: '/orders/{id}/payment',
     operationId: 'payOrder',
     summary: 'Pay for an order',
-    description: `Price and tax, when the order is awarded. Twice is once; after a decline it pays in another way, of which ${mostMethods} are taken for an order.`,
+    description: `Price and tax, when the order is awarded. Twice is once; after a decline, or where the buyer was to confirm and has not, it pays in another way, of which ${mostMethods} are taken for an order.`,
     tags,
     request: { params: pathId, body: jsonBody(payIn) },
     responses: { 202: json('It is being paid.', jobShape) },
