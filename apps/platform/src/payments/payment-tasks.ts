@@ -162,7 +162,8 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
       const { fee_minor, currency } = await database.selectFrom('orders').selectAll().where('id', '=', order_id).executeTakeFirstOrThrow();
       if (payment.status === 'authorised' && fee_minor > 0) {
         const { status } = await capture(payments, gateway, payment, money(fee_minor, currency), ctx.signal);
-        if (status === 'cancelled') throw new PermanentError(`the authorisation has lapsed: the fee of order ${order_id} was not taken`);
+        // It has lapsed, or another job has let it go before it knew that it was reserved.
+        if (status === 'cancelled') ctx.log.warn('the fee of a cancelled order was not taken: nothing is reserved any more', { order_id });
       } else await release(payments, gateway, payment, ctx.signal);
       const refund = await inTransaction(async (transaction) => {
         const made = await settleCancelled(transaction, await lockOrder(transaction, order_id));
