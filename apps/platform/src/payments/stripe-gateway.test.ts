@@ -424,19 +424,19 @@ describe('trouble on the way', () => {
     }
   });
 
-  it.each(unknown)('with a refund, answered %s, ends in one refund', async (kind) => {
-    const trouble = troubleMaker();
-    let now = Date.now();
-    const { gateway, hasty, sandbox } = await start({ trouble: trouble.source, now: () => now });
-    const spoilt = kind === 'never' ? hasty : gateway;
-    const { id } = await paid(gateway);
-    await paid(gateway, { reference: 'another' });
-    const refunding = startRefundTrouble(spoilt, trouble, id, kind);
-    expect((await errorOf(refunding)).code).toBe('GATEWAY_UNKNOWN');
-    now += 25 * 3_600_000;
-    expect(await gateway.refund(id, tenEuros, 'refund-1')).toMatchObject({ status: 'succeeded' });
-    expect(sandbox.ledger.totals().get('EUR')).toEqual({ captured: 2_000, refunded: 1_000 });
-  });
+  it.each(unknown.flatMap((kind) => [true, false].map((done) => [kind, done] as const)))(
+    'with a refund, answered %s, done: %s, ends in one refund as soon as it is asked for again',
+    async (kind, done) => {
+      const trouble = troubleMaker();
+      const { gateway, hasty, sandbox } = await start({ trouble: trouble.source });
+      const { id } = await paid(gateway);
+      await paid(gateway, { reference: 'another' });
+      const refunding = startRefundTrouble(kind === 'never' ? hasty : gateway, trouble, id, kind, done);
+      expect((await errorOf(refunding)).code).toBe('GATEWAY_UNKNOWN');
+      expect(await gateway.refund(id, tenEuros, 'refund-1')).toMatchObject({ status: 'succeeded' });
+      expect(sandbox.ledger.totals().get('EUR')).toEqual({ captured: 2_000, refunded: 1_000 });
+    },
+  );
 
   it('twice answers each call once', async () => {
     const { gateway, sandbox } = await start({ trouble: () => ({ kind: 'twice', done: true }) });
@@ -493,8 +493,14 @@ describe('trouble on the way', () => {
 });
 
 /** Spoils the second call to the path of refunds, which makes the refund. */
-function startRefundTrouble(gateway: PaymentGateway, trouble: ReturnType<typeof troubleMaker>, id: string, kind: TroubleKind) {
-  void trouble.set(`/payment_intents/${id}`, 'late', true).then(() => trouble.set('/refunds', kind, true));
+function startRefundTrouble(
+  gateway: PaymentGateway,
+  trouble: ReturnType<typeof troubleMaker>,
+  id: string,
+  kind: TroubleKind,
+  done: boolean,
+) {
+  void trouble.set(`/payment_intents/${id}`, 'late', true).then(() => trouble.set('/refunds', kind, done));
   return gateway.refund(id, tenEuros, 'refund-1');
 }
 

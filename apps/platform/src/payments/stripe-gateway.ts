@@ -184,24 +184,32 @@ export function createStripeGateway(options: StripeGatewayOptions): PaymentGatew
     async refund(id, amount, reference, signal) {
       checkReference(reference);
       const minor = toStripeAmount(amount);
-      const made = (await refunds(id, signal)).find((refund) => refund.reference === reference);
-      if (made !== undefined) {
-        if (sameAmount(made.amount, amount)) return made;
-        throw new GatewayError('GATEWAY_REFUSED', 'this reference is of a refund of another amount: take a new one');
+      for (let again = 0; ; again += 1) {
+        const made = (await refunds(id, signal)).find((refund) => refund.reference === reference);
+        if (made !== undefined) {
+          if (sameAmount(made.amount, amount)) return made;
+          throw new GatewayError('GATEWAY_REFUSED', 'this reference is of a refund of another amount: take a new one');
+        }
+        const { status } = await findIn(amount.currency, id, signal);
+        // What is only reserved would be released by a refund, and that is for `cancel` to do.
+        if (status !== 'captured')
+          throw new GatewayError('GATEWAY_STATE', `nothing is captured, the payment is ${status}: cancel it instead`);
+        try {
+          const answer = await http.call(signal, () =>
+            stripe.refunds.create(
+              { payment_intent: id, amount: minor, metadata: { [referenceKey]: reference } },
+              { idempotencyKey: keyOf('refund', id, reference, String(again)) },
+            ),
+          );
+          const refund = readRefund(answer, id);
+          believe(refund !== undefined && refund.reference === reference && sameAmount(refund.amount, amount));
+          return refund;
+        } catch (error) {
+          signal?.throwIfAborted();
+          // As with `create`; but what the failed call may have made is money, so it is looked for once more.
+          if (!isReplayedFailure(error) || again === 3) throw gatewayErrorOf(error, 'refund a payment');
+        }
       }
-      const { status } = await findIn(amount.currency, id, signal);
-      // What is only reserved would be released by a refund, and that is for `cancel` to do.
-      if (status !== 'captured')
-        throw new GatewayError('GATEWAY_STATE', `nothing is captured, the payment is ${status}: cancel it instead`);
-      const answer = await call('refund a payment', signal, () =>
-        stripe.refunds.create(
-          { payment_intent: id, amount: minor, metadata: { [referenceKey]: reference } },
-          { idempotencyKey: keyOf('refund', id, reference) },
-        ),
-      );
-      const refund = readRefund(answer, id);
-      believe(refund !== undefined && refund.reference === reference && sameAmount(refund.amount, amount));
-      return refund;
     },
 
     find,
