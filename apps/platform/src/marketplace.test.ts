@@ -11,7 +11,8 @@ import { balanceOf, inEscrow, trialBalance } from './ledger/ledger.ts';
 import { money, parseAmount } from './money/money.ts';
 import type { OrderActor, OrderEvent, OrderState } from './orders/order-states.ts';
 import { lockOrder } from './orders/orders.ts';
-import { requestRefund } from './payments/refunds.ts';
+import { reconcilePayments } from './payments/reconcile.ts';
+import { requestRefund, waiveRefund } from './payments/refunds.ts';
 import { createStripeGateway } from './payments/stripe-gateway.ts';
 
 let postgres: TestPostgres;
@@ -63,7 +64,15 @@ async function scene({
     const offer = await database.selectFrom('offers').selectAll().where('order_id', '=', order).executeTakeFirstOrThrow();
     await database.transaction().execute((transaction) => tasks.offers.accept(transaction, offer.id, maker.user));
   };
-  return { database, tasks, buyer, maker, order, happens, read, state, payment, paid, mailsTo, awarded };
+  /** And on, to parts that are made and looked at. */
+  const produced = async (): Promise<void> => {
+    await awarded();
+    await state('payment_authorised');
+    await happens('begin_production', 'manufacturer', maker.user);
+    await paid('captured');
+    await happens('finish_production', 'manufacturer', maker.user);
+  };
+  return { database, tasks, buyer, maker, order, happens, read, state, payment, paid, mailsTo, awarded, produced };
 }
 
 /** Setup, two hours and twenty parts of the manufacturer's. */
@@ -779,14 +788,21 @@ describe('an order that is cancelled while it is paid for', { timeout: 60_000 },
 
 describe('money that goes back', { timeout: 60_000 }, () => {
   it('a buyer who cancels before the work begins pays a tenth, and the rest was never taken', async () => {
-    const { awarded, happens, state, buyer, paid, database, maker, read } = await scene();
+    const { awarded, happens, state, buyer, paid, database, maker, read, mailsTo } = await scene();
     await awarded();
     await state('payment_authorised');
     await happens('cancel', 'buyer', buyer);
     await paid('captured');
     expect((await read()).fee_minor).toBe(price / 10);
-    await expect.poll(async () => (await balanceOf(database, `payable:${maker.id}`, 'EUR')).minor, patience).toBe((-price / 10) * 0.9);
+    await expect.poll(bank, patience).toBe((-price / 10) * 0.9);
+    expect((await balanceOf(database, `payable:${maker.id}`, 'EUR')).minor).toBe(0);
     expect(atGateway()).toEqual({ captured: price / 10, refunded: 0 });
+    await expect.poll(() => mailsTo('turner@plant.example').filter((subject) => /^Payout/.test(subject)).length, patience).toBe(1);
+    const told = platform.smtp.mails.find(
+      ({ to, parsed }) => to.includes('turner@plant.example') && /cancelled/i.test(parsed.subject ?? ''),
+    );
+    expect(told?.parsed.text?.replace(/\s+/g, ' ')).toContain(`You get ${((price / 1_000) * 0.9).toFixed(2)} EUR`);
+    expect(told?.parsed.text).not.toContain('There is no fee');
     const { booked } = await database
       .selectFrom('capacity')
       .select(({ fn }) => fn.sum<number>('booked_minutes').as('booked'))
@@ -834,25 +850,241 @@ describe('money that goes back', { timeout: 60_000 }, () => {
     expect((await ask('part:0', due / 4).catch(() => ({ fresh: true }))).fresh).toBe(results[0]?.status !== 'fulfilled');
   });
 
-  it('disputed by the buyer’s bank: it is booked, the order is disputed, and nothing more goes back', async () => {
-    const { awarded, happens, state, maker, paid, payment, tasks, database, order } = await scene();
-    await newUser(database, 'staff', 'staff@taktline.example');
+  it('and cannot go back stays reserved for the buyer until another refund stands for it, or it is waived', async () => {
+    const { database, tasks, buyer, maker, order, happens, payment, produced } = await scene({ card: 'pm_card_pendingRefund' });
+    await produced();
+    const { id = 0, intent } = (await payment()) ?? {};
+    const credit = async (minor: number) => {
+      const amount = money(minor, 'EUR');
+      const found = { quantity: 1, cause: 'surface', amount } as const;
+      await database.transaction().execute((transaction) => tasks.grantCredit(transaction, order, found, { actor: 'staff' }));
+      const refund = await database.selectFrom('refunds').selectAll().orderBy('id', 'desc').executeTakeFirstOrThrow();
+      await refundEnds(intent ?? '', `refund-${refund.id}`, 'failed');
+      await expect((await tasks.refundPayment.delay({ refund_id: refund.id })).result({ timeout: '30s' })).rejects.toMatchObject({
+        code: 'JOB_FAILED',
+      });
+      return refund.id;
+    };
+    const replaced = await credit(1_000);
+    const waived = await credit(500);
+    await happens('ship', 'manufacturer', maker.user);
+    await happens('deliver', 'buyer', buyer);
+    await happens('accept_parts', 'buyer', buyer);
+    await expect.poll(bank, patience).toBe(-(due - 1_800 - (price - 1_500) / 10));
+    expect((await inEscrow(database, order, 'EUR')).minor).toBe(1_800);
+
+    const another = { payment: id, amount: money(1_200, 'EUR'), reference: 'again', reason: 'by another way', replaces: replaced };
+    const { refund } = await database.transaction().execute((transaction) => requestRefund(transaction, another));
+    await expect(
+      database.transaction().execute((transaction) => requestRefund(transaction, { ...another, reference: 'more' })),
+    ).rejects.toMatchObject({ code: 'NOT_FAILED' });
+    await tasks.refundPayment.delay({ refund_id: refund.id });
+    await refundEnds(intent ?? '', `refund-${refund.id}`, 'succeeded');
+    await (await tasks.refundPayment.delay({ refund_id: refund.id })).result({ timeout: '30s' });
+    await database.transaction().execute((transaction) => waiveRefund(transaction, id, waived));
+    for (let twice = 0; twice < 2; twice += 1) await (await tasks.payOut.delay({ order_id: order })).result({ timeout: '30s' });
+    expect(await bank()).toBe(-(due - 1_200 - (price - 1_000) / 10));
+    expect((await inEscrow(database, order, 'EUR')).minor).toBe(0);
+    await agrees();
+  });
+
+  it('of a payment that was never captured is refused', async () => {
+    const { database, awarded, state, payment } = await scene();
     await awarded();
     await state('payment_authorised');
-    await happens('begin_production', 'manufacturer', maker.user);
-    await paid('captured');
-    for (const event of ['finish_production', 'ship'] as const) await happens(event, 'manufacturer', maker.user);
+    const { id = 0 } = (await payment()) ?? {};
+    const asked = { payment: id, amount: money(1, 'EUR'), reference: 'x', reason: 'x' };
+    await expect(database.transaction().execute((transaction) => requestRefund(transaction, asked))).rejects.toMatchObject({
+      code: 'NOT_CAPTURED',
+    });
+  });
+
+  it('past us at the provider is a difference, and nothing is paid out before somebody has seen to it', async () => {
+    const { database, tasks, buyer, maker, order, happens, payment, produced } = await scene();
+    await produced();
+    await happens('ship', 'manufacturer', maker.user);
+    await happens('deliver', 'buyer', buyer);
+    const { id = 0, intent = '' } = (await payment()) ?? {};
+    await giveBackByHand(intent ?? '', 700);
+    const look = async () => (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+    const open = async () =>
+      (await database.selectFrom('payment_differences').select(['kind', 'detail']).where('resolved_at', 'is', null).execute()).map(
+        ({ kind, detail }) => ({ kind, ...detail }),
+      );
+    await look();
+    expect(await open()).toEqual([{ kind: 'refunded', ours: 0, theirs: 700 }]);
+    await happens('accept_parts', 'buyer', buyer);
+    await expect((await tasks.payOut.delay({ order_id: order })).result({ timeout: '30s' })).rejects.toMatchObject({ code: 'JOB_FAILED' });
+    expect(await bank()).toBe(0);
+    await database.updateTable('payment_differences').set({ resolution: 'seen to', resolved_at: new Date() }).execute();
+    // While nothing has changed, it is said once.
+    await look();
+    expect(await open()).toEqual([]);
+    await giveBackByHand(intent ?? '', 1);
+    await look();
+    expect(await open()).toEqual([{ kind: 'refunded', ours: 0, theirs: 701 }]);
+    await database.updateTable('payment_differences').set({ resolution: 'seen to', resolved_at: new Date() }).execute();
+    await (await tasks.payOut.delay({ order_id: order })).result({ timeout: '30s' });
+    expect(await bank()).toBe(-(due - price / 10));
+  });
+
+  it('and comes back later from the buyer’s bank is a difference; one that is under way is none', async () => {
+    const { database, tasks, payment, produced } = await scene({ card: 'pm_card_pendingRefund' });
+    await produced();
     const { id = 0, intent } = (await payment()) ?? {};
-    platform.sandbox.dispute(intent ?? '');
-    await (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+    const asked = { payment: id, amount: money(700, 'EUR'), reference: 'x', reason: 'x' };
+    const { refund } = await database.transaction().execute((transaction) => requestRefund(transaction, asked));
+    const look = async () => (await tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' });
+    const differences = async () =>
+      (await database.selectFrom('payment_differences').select('detail').execute()).map(({ detail }) => detail);
+    await tasks.refundPayment.delay({ refund_id: refund.id });
+    await refundEnds(intent ?? '', `refund-${refund.id}`, 'succeeded', async () => {
+      await look();
+      expect(await differences()).toEqual([]);
+    });
+    await (await tasks.refundPayment.delay({ refund_id: refund.id })).result({ timeout: '30s' });
+    await look();
+    await refundEnds(intent ?? '', `refund-${refund.id}`, 'failed');
+    // Days later: an answer about a refund that has just ended may be older than its end.
+    await database
+      .updateTable('refunds')
+      .set({ settled_at: new Date(Date.now() - 3 * 86_400_000) })
+      .execute();
+    await look();
+    expect(await differences()).toEqual([{ ours: 700, theirs: 0 }]);
+  });
+});
+
+/** Of a card whose refunds stay pending. */
+async function refundEnds(
+  intent: string,
+  reference: string,
+  status: 'succeeded' | 'failed',
+  before: () => Promise<void> = async () => {},
+): Promise<void> {
+  const made = async () => (await platform.gateway.refunds(intent)).find((refund) => refund.reference === reference)?.id;
+  await expect.poll(made, patience).toBeDefined();
+  await before();
+  platform.sandbox.settleRefund((await made()) ?? '', status);
+}
+
+/** As somebody does it at the provider's own pages. */
+async function giveBackByHand(intent: string, amount: number): Promise<void> {
+  const response = await fetch(`${platform.sandbox.url}/v1/refunds`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${platform.sandbox.connection.secretKey}` },
+    body: new URLSearchParams({ payment_intent: intent, amount: String(amount) }),
+  });
+  expect(response.status).toBe(200);
+}
+
+describe('a dispute', { timeout: 60_000 }, () => {
+  const disputed = async (options: Parameters<typeof scene>[0] = {}) => {
+    const all = await scene(options);
+    await newUser(all.database, 'staff', 'staff@taktline.example');
+    await all.produced();
+    const { id = 0, intent } = (await all.payment()) ?? {};
+    return {
+      ...all,
+      id,
+      intent: intent ?? '',
+      look: async () => (await all.tasks.chargePayment.delay({ payment_id: id })).result({ timeout: '30s' }),
+      escrow: async () => (await inEscrow(all.database, all.order, 'EUR')).minor,
+      mailsAboutIt: () => platform.smtp.mails.filter(({ parsed }) => /dispute/i.test(parsed.subject ?? '')).length,
+    };
+  };
+  const held = async () => {
+    expect((await balanceOf(platform.database, 'gateway', 'EUR')).minor).toBe(
+      atGateway().captured - atGateway().refunded - (platform.sandbox.ledger.disputed().get('EUR') ?? 0),
+    );
+    expect(Object.values(await trialBalance(platform.database)).filter((sum) => sum !== 0)).toEqual([]);
+  };
+
+  it('after the shipment is booked, the order is disputed, and nothing more goes back or out', async () => {
+    const { happens, maker, database, id, intent, look, state, escrow, mailsAboutIt, mailsTo, tasks, order } = await disputed();
+    await happens('ship', 'manufacturer', maker.user);
+    const dispute = platform.sandbox.dispute(intent);
+    await look();
     await state('disputed');
-    expect((await inEscrow(database, order, 'EUR')).minor).toBe(0);
+    expect(await escrow()).toBe(0);
+    await held();
     await expect.poll(() => platform.smtp.mails.filter(({ to }) => to.includes('staff@taktline.example')).length, patience).toBe(1);
     await expect(
       database
         .transaction()
         .execute((transaction) => requestRefund(transaction, { payment: id, amount: money(1, 'EUR'), reference: 'x', reason: 'x' })),
     ).rejects.toMatchObject({ code: 'REFUND_TOO_LARGE' });
+    await happens('resolve_for_manufacturer', 'staff');
+    await (await tasks.payOut.delay({ order_id: order })).result({ timeout: '30s' });
+    expect(await bank()).toBe(0);
+    expect(mailsTo('turner@plant.example').filter((subject) => /^Payout/.test(subject))).toEqual([]);
+    // Now there is something to pay out.
+    platform.sandbox.moveDispute(dispute, 'won');
+    await look();
+    await expect.poll(bank, patience).toBe(-(due - price / 10));
+    await expect.poll(() => mailsTo('turner@plant.example').filter((subject) => /^Payout/.test(subject)).length, patience).toBe(1);
+    expect(await escrow()).toBe(0);
+    // Buyer, manufacturer and staff, once each, and both sides of the change.
+    expect(mailsAboutIt()).toBe(5);
+    await held();
+  });
+
+  it('before the shipment, of a part, puts the order on hold, and the parts stay until it is won', async () => {
+    const { happens, maker, id, intent, look, state, escrow, read, database, order, payment } = await disputed();
+    const dispute = platform.sandbox.dispute(intent, { amount: 3_000 });
+    await look();
+    await state('on_hold');
+    expect(await read()).toMatchObject({ held_state: 'inspection', taken_back: true });
+    const events = await database.selectFrom('order_events').select(['event', 'data']).where('order_id', '=', order).execute();
+    expect(events.at(-1)).toEqual({ event: 'hold', data: { dispute } });
+    expect(await escrow()).toBe(due - 3_000);
+    await held();
+    await happens('resume', 'staff');
+    await expect(happens('ship', 'manufacturer', maker.user)).rejects.toMatchObject({ code: 'GUARD' });
+    // Told again, or anew, it is the same one.
+    await look();
+    expect(await read()).toMatchObject({ state: 'inspection' });
+    platform.sandbox.moveDispute(dispute, 'won');
+    await look();
+    await look();
+    expect(await escrow()).toBe(due);
+    expect(await payment()).toMatchObject({ id, disputed: true });
+    await held();
+    await happens('ship', 'manufacturer', maker.user);
+  });
+
+  it('that is an inquiry yet moves nothing, and is booked when it becomes more', async () => {
+    const { intent, look, escrow, read, payment, mailsAboutIt, state, happens } = await disputed();
+    const dispute = platform.sandbox.dispute(intent, { inquiry: true });
+    await look();
+    expect(await escrow()).toBe(due);
+    expect((await read()).state).toBe('inspection');
+    expect((await payment())?.disputed).toBe(false);
+    expect(mailsAboutIt()).toBe(0);
+    platform.sandbox.moveDispute(dispute, 'needs_response');
+    await look();
+    await state('on_hold');
+    expect(await escrow()).toBe(0);
+    await held();
+    // Lost for good: the staff ends it, though the parts are made.
+    platform.sandbox.moveDispute(dispute, 'lost');
+    await look();
+    await expect(happens('cancel', 'system')).rejects.toMatchObject({ code: 'GUARD' });
+    await happens('cancel', 'staff');
+    await held();
+  });
+
+  it('that is won after the order was cancelled waits for a person', async () => {
+    const { intent, look, escrow, database, happens, state } = await disputed();
+    const dispute = platform.sandbox.dispute(intent);
+    await look();
+    await state('on_hold');
+    await happens('cancel', 'staff');
+    platform.sandbox.moveDispute(dispute, 'won');
+    await look();
+    expect(await escrow()).toBe(due);
+    expect(await database.selectFrom('payment_differences').select(['kind', 'intent']).execute()).toEqual([{ kind: 'won_back', intent }]);
+    await held();
   });
 });
 
@@ -869,7 +1101,7 @@ describe('reconciling payments', { timeout: 60_000 }, () => {
     // What is as it was waits for nobody who has the order, and touches nothing.
     await database.transaction().execute(async (transaction) => {
       await lockOrder(transaction, order);
-      expect(await reconcile(tasks)).toEqual({ compared: 1, differences: {} });
+      expect(await reconcile(tasks)).toEqual({ compared: 1, differences: {}, complete: true });
     });
     expect(await payment()).toEqual(before);
   });
@@ -886,10 +1118,65 @@ describe('reconciling payments', { timeout: 60_000 }, () => {
       await gateway.confirm(id, 'pm_card_visa');
     }
     const found = { double: 1, unknown_intent: 1 };
-    expect(await reconcile(tasks)).toEqual({ compared: 3, differences: { taken_over: 1, ...found } });
+    expect(await reconcile(tasks)).toEqual({ compared: 3, differences: { taken_over: 1, ...found }, complete: true });
     await paid('authorised');
-    expect(await reconcile(tasks)).toEqual({ compared: 3, differences: found });
+    expect(await reconcile(tasks)).toEqual({ compared: 3, differences: found, complete: true });
     const open = await database.selectFrom('payment_differences').select('kind').where('resolved_at', 'is', null).orderBy('kind').execute();
     expect(open.map(({ kind }) => kind)).toEqual(['double', 'unknown_intent']);
+  });
+
+  const day = 24 * hour;
+  const next = async (tasks: TestPlatform['tasks']) => (await tasks.reconcilePayments.delay({})).result({ timeout: '30s' });
+  /** As if it had been made so long ago. */
+  const madeBefore = (ms: number) =>
+    platform.database
+      .updateTable('payments')
+      .set({ created_at: new Date(Date.now() - ms) } as never)
+      .execute();
+
+  it('looks once a day at payments that can still move, however old they are', async () => {
+    const { tasks, awarded, state, payment, paid, database } = await scene();
+    await awarded();
+    await state('payment_authorised');
+    await madeBefore(9 * day);
+    const { intent, amount_minor } = (await payment()) ?? {};
+    await platform.gateway.capture(intent ?? '', money(amount_minor ?? 0, 'EUR'));
+    expect(await next(tasks)).toEqual({ compared: 1, differences: { taken_over: 1 }, complete: true });
+    await paid('captured');
+    expect(await next(tasks)).toMatchObject({ compared: 0 });
+    await database
+      .updateTable('payments')
+      .set({ looked_at: new Date(Date.now() - day) })
+      .execute();
+    expect(await next(tasks)).toEqual({ compared: 1, differences: {}, complete: true });
+    expect(await database.selectFrom('payment_differences').select(['kind', 'resolution', 'resolved_at']).execute()).toEqual([
+      { kind: 'taken_over', resolution: 'taken over', resolved_at: expect.any(Date) as Date },
+    ]);
+  });
+
+  it('goes on where it has ended, however long ago that was', async () => {
+    const { tasks, produced, payment, database } = await scene();
+    await produced();
+    await database.updateTable('orders').set({ state: 'closed' }).execute();
+    const { intent } = (await payment()) ?? {};
+    await giveBackByHand(intent ?? '', 700);
+    await madeBefore(3 * day);
+    expect(await next(tasks)).toMatchObject({ compared: 0 });
+    const till = async () => (await database.selectFrom('reconciliation').select('till').executeTakeFirstOrThrow()).till.getTime();
+    expect(Date.now() - (await till())).toBeLessThan(hour);
+    const outage = new Date(Date.now() - 4 * day);
+    await database.updateTable('reconciliation').set({ till: outage }).execute();
+
+    // Without time it stops where it is.
+    const stopped = await reconcilePayments(
+      { database, payments: tasks.payments, gateway: platform.gateway },
+      { till: Date.now() - hour },
+      { signal: AbortSignal.timeout(30_000), hasTime: () => false, progress: () => undefined },
+    );
+    expect(stopped).toEqual({ compared: 0, differences: {}, complete: false });
+    expect(await till()).toBeLessThan(Date.now() - 3 * day + hour);
+
+    expect(await next(tasks)).toEqual({ compared: 1, differences: { refunded: 1 }, complete: true });
+    expect(Date.now() - (await till())).toBeLessThan(hour);
   });
 });

@@ -14,6 +14,8 @@ export interface UsersTable {
   address: Generated<readonly string[]>;
   country: string;
   vat_id: string | null;
+  /** When the staff has checked it. */
+  vat_id_checked_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
   created_at: Timestamp;
 }
 
@@ -121,6 +123,11 @@ export interface OrdersTable {
   tax_minor: ColumnType<number, never, number>;
   /** When price and tax were captured. */
   paid_at: ColumnType<Date | null, never, Date>;
+  /** The buyer's bank has the money, or a part of it. */
+  taken_back: ColumnType<boolean, never, boolean>;
+  /** As they were at the award. */
+  seller_vat_id: ColumnType<string | null, never, string | null>;
+  buyer_vat_id: ColumnType<string | null, never, string | null>;
   deadline: ColumnType<Date | null, never, Date | null>;
   state_since: ColumnType<Date, never, Date>;
   created_at: Timestamp;

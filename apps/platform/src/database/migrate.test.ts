@@ -22,6 +22,7 @@ describe('migrate', () => {
         '0004-outbox',
         '0005-tax-and-references',
         '0006-payments',
+        '0007-refunds',
         '0009-api',
       ]);
       const [database] = databases as [(typeof databases)[0]];

@@ -30,6 +30,7 @@ export interface PaymentsTable {
   version: ColumnType<number, never, number>;
   created_at: Timestamp;
   updated_at: ColumnType<Date, never, Date>;
+  looked_at: ColumnType<Date | null, never, Date>;
 }
 
 export interface PaymentAttemptsTable {
@@ -53,6 +54,30 @@ export interface RefundsTable {
   reason: string;
   created_at: Timestamp;
   settled_at: ColumnType<Date | null, never, Date>;
+  /** One that has failed. */
+  replaces: ColumnType<number | null, number | null | undefined, never>;
+  waived_at: ColumnType<Date | null, never, Date>;
+}
+
+/** `inquiry`: the bank asks, and has taken nothing. `open`, `lost`: the bank has the money. */
+export type DisputeStatus = 'inquiry' | 'open' | 'won' | 'lost';
+
+export interface DisputesTable {
+  /** The provider's. */
+  id: string;
+  payment_id: number;
+  amount_minor: number;
+  currency: string;
+  status: DisputeStatus;
+  found_at: Timestamp;
+  updated_at: ColumnType<Date, never, Date>;
+}
+
+/** One row at most. */
+export interface ReconciliationTable {
+  one: Generated<boolean>;
+  /** Up to where all payments were compared. */
+  till: Date;
 }
 
 export interface PaymentDifferencesTable {
@@ -61,9 +86,9 @@ export interface PaymentDifferencesTable {
   intent: string;
   kind: string;
   detail: Json<Readonly<Record<string, unknown>>>;
-  resolution: ColumnType<string | null, never, string>;
+  resolution: ColumnType<string | null, string | undefined, string>;
   found_at: Timestamp;
-  resolved_at: ColumnType<Date | null, never, Date>;
+  resolved_at: ColumnType<Date | null, Date | undefined, Date>;
   resolved_by: ColumnType<number | null, never, number>;
 }
 
@@ -115,6 +140,8 @@ export interface MoneyTables {
   payment_attempts: PaymentAttemptsTable;
   refunds: RefundsTable;
   payment_differences: PaymentDifferencesTable;
+  disputes: DisputesTable;
+  reconciliation: ReconciliationTable;
   ledger_transactions: LedgerTransactionsTable;
   ledger_entries: LedgerEntriesTable;
   invoice_series: InvoiceSeriesTable;

@@ -224,6 +224,8 @@ export const templateContexts = {
     cancelled_on: date.optional(),
     /** Without it the mail says that there is none. */
     fee: amount.optional(),
+    /** What the manufacturer gets of the fee. */
+    compensation: amount.optional(),
     refund: amount.optional(),
     /** Until when one can object. */
     respond_by: date.optional(),

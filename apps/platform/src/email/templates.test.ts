@@ -174,6 +174,7 @@ const full = {
     reason: 'the buyer cancelled it',
     cancelled_on: '28 November 2026',
     fee: '200.00 EUR',
+    compensation: '180.00 EUR',
     refund: '1,049.75 EUR',
     respond_by: 'Friday, 4 December',
     order_url: 'https://example.com/o',
@@ -321,9 +322,13 @@ describe('templates', () => {
   });
 
   it('says of a cancelled order that there is a fee, or none', () => {
-    const { fee: _, ...free } = full.order_cancelled;
-    expect(textOf('order_cancelled', full.order_cancelled)).toContain('A cancellation fee of 200.00 EUR applies.');
+    const { compensation: _, ...late } = full.order_cancelled;
+    const { fee: __, ...free } = late;
+    expect(textOf('order_cancelled', late)).toContain('A cancellation fee of 200.00 EUR applies.');
     expect(textOf('order_cancelled', free)).toContain('There is no fee.');
+    const toMaker = textOf('order_cancelled', full.order_cancelled);
+    expect(toMaker).toContain("You get 180.00 EUR of the buyer's cancellation fee");
+    expect(toMaker).not.toMatch(/There is no fee|applies/);
   });
 
   it('says of an invoice by when it is to be paid, or that it is paid', () => {

@@ -38,7 +38,7 @@ describe('the ledger', () => {
     expect(await inEscrow(database, order, 'EUR')).toEqual(eur('0'));
     expect(await balanceOf(database, 'fees', 'EUR')).toEqual(money(-750, 'EUR'));
     expect(await balanceOf(database, 'payable:7', 'EUR')).toEqual(money(-8_255, 'EUR'));
-    await booked(paidOut(order, 7, money(8_255, 'EUR')));
+    await booked(paidOut(order, 7, money(8_255, 'EUR'), String(order)));
     expect(await balanceOf(database, 'payable:7', 'EUR')).toEqual(eur('0'));
     expect(await balanceOf(database, 'gateway', 'EUR')).toEqual(eur('90.05'));
     expect(await trialBalance(database)).toEqual({ EUR: 0 });
@@ -50,7 +50,7 @@ describe('the ledger', () => {
     expect(await booked(captured(order, 2, money(500, 'JPY')))).toBe(false);
     expect(await inEscrow(database, order, 'JPY')).toEqual(money(500, 'JPY'));
     expect(await booked(cancelled(order, 7, money(50, 'JPY')))).toBe(true);
-    expect(await booked(chargedBack(order, 2, money(450, 'JPY'), money(450, 'JPY')))).toBe(true);
+    expect(await booked(chargedBack(order, 'dp_2', money(450, 'JPY'), money(450, 'JPY')))).toBe(true);
     expect(await balanceOf(database, 'gateway', 'JPY')).toEqual(money(50, 'JPY'));
   });
 

@@ -22,7 +22,7 @@ export interface Entry {
 export interface Booking {
   /** Such as `capture:12`. Of bookings with one key only the first is made. */
   readonly key: string;
-  readonly kind: 'capture' | 'refund' | 'accept' | 'cancel' | 'payout' | 'chargeback';
+  readonly kind: 'capture' | 'refund' | 'accept' | 'cancel' | 'payout' | 'chargeback' | 'won_back';
   readonly order: number;
   readonly entries: readonly Entry[];
 }
@@ -105,10 +105,10 @@ export function refunded(order: number, refund: number, amount: Money): Booking 
 }
 
 /** The buyer's bank has taken it back. What was paid out by then is open: a person decides who bears it. @param held in escrow */
-export function chargedBack(order: number, payment: number, amount: Money, held: Money): Booking {
+export function chargedBack(order: number, dispute: string, amount: Money, held: Money): Booking {
   const covered = money(Math.max(0, Math.min(amount.minor, held.minor)), amount.currency);
   return {
-    key: `chargeback:${payment}`,
+    key: `chargeback:${dispute}`,
     kind: 'chargeback',
     order,
     entries: [
@@ -119,10 +119,28 @@ export function chargedBack(order: number, payment: number, amount: Money, held:
   };
 }
 
-/** What is in escrow goes to the manufacturer, who owes the tax in it, less the platform's fee. */
-export function accepted(order: number, manufacturer: number, amount: Money, fee: Money): Booking {
+/** The bank has returned it: all goes back to where it was taken from. @returns undefined when it was never booked */
+export async function wonBack(transaction: Transaction<PlatformTables>, order: number, dispute: string): Promise<Booking | undefined> {
+  const taken = await transaction
+    .selectFrom('ledger_entries')
+    .innerJoin('ledger_transactions', 'ledger_transactions.id', 'ledger_entries.transaction_id')
+    .select(['account', 'amount_minor', 'currency'])
+    .where('key', '=', `chargeback:${dispute}`)
+    .orderBy('place')
+    .execute();
+  if (taken.length === 0) return undefined;
+  const entries = taken.map(({ account, amount_minor, currency }) => ({ account, amount: money(-amount_minor, currency) }));
+  return { key: `won-back:${dispute}`, kind: 'won_back', order, entries };
+}
+
+/**
+ * What is in escrow goes to the manufacturer, who owes the tax in it, less the platform's fee.
+ *
+ * @param time 1, but for what becomes free only after the order was paid out
+ */
+export function accepted(order: number, manufacturer: number, amount: Money, fee: Money, time = 1): Booking {
   return {
-    key: `accept:${order}`,
+    key: `accept:${timeOf(order, time)}`,
     kind: 'accept',
     order,
     entries: [
@@ -138,9 +156,10 @@ export function cancelled(order: number, manufacturer: number, cost: Money): Boo
   return { ...accepted(order, manufacturer, cost, platformFee(cost)), key: `cancel:${order}`, kind: 'cancel' };
 }
 
-export function paidOut(order: number, manufacturer: number, amount: Money): Booking {
+/** @param what `7` of order 7, `7:2` the second time, `cancel:7` of its cancellation */
+export function paidOut(order: number, manufacturer: number, amount: Money, what: string): Booking {
   return {
-    key: `payout:${order}`,
+    key: `payout:${what}`,
     kind: 'payout',
     order,
     entries: [
@@ -148,6 +167,10 @@ export function paidOut(order: number, manufacturer: number, amount: Money): Boo
       { account: 'bank', amount: negated(amount) },
     ],
   };
+}
+
+export function timeOf(order: number, time: number): string {
+  return time === 1 ? String(order) : `${order}:${time}`;
 }
 
 type Reader = PlatformDatabase | Kysely<PlatformTables>;

@@ -1,7 +1,8 @@
 /** What buyers and manufacturers hear about orders, offers and quotes. */
 import { actsFor } from '../accounts/acting-user.ts';
 import { dayForPeople, type MailPeople } from '../email/mail-people.ts';
-import { formatMoney, money } from '../money/money.ts';
+import { platformFee } from '../ledger/ledger.ts';
+import { formatMoney, money, subtract } from '../money/money.ts';
 import type { NonConformance } from './non-conformances.ts';
 import type { Offer } from './offers.ts';
 import type { OrderState } from './order-states.ts';
@@ -92,7 +93,8 @@ export function orderMails(mail: MailPeople, zone: string) {
     ): Promise<void> {
       const id = `order:${order.id}:${order.version}`;
       const cancelled = order.state === 'cancelled';
-      const fee = order.fee_minor > 0 ? formatMoney(money(order.fee_minor, order.currency)) : undefined;
+      const cost = order.fee_minor > 0 ? money(order.fee_minor, order.currency) : undefined;
+      const fee = cost === undefined ? undefined : formatMoney(cost);
       await mail(transaction, {
         id: `${id}:b`,
         user: order.buyer_id,
@@ -110,7 +112,9 @@ export function orderMails(mail: MailPeople, zone: string) {
           context: { ...part(order), amount: formatMoney(money(order.price_minor ?? 0, order.currency)) },
         });
       } else if (cancelled) {
-        await mail(transaction, { id: `${id}:m`, user, template: 'order_cancelled', context: { order_id: order.id, title: order.title } });
+        const compensation = cost === undefined ? undefined : formatMoney(subtract(cost, platformFee(cost)));
+        const context = { order_id: order.id, title: order.title, compensation };
+        await mail(transaction, { id: `${id}:m`, user, template: 'order_cancelled', context });
       } else {
         await mail(transaction, {
           id: `${id}:m`,

@@ -22,6 +22,7 @@ const order = (facts: Partial<OrderFacts> = {}): OrderFacts => ({
   priced: true,
   assigned: true,
   paid: true,
+  takenBack: false,
   ...facts,
 });
 
@@ -99,10 +100,18 @@ describe('the life of an order', () => {
     ['a quote for an instant order', order({ state: 'sourcing' }), 'receive_quote', 'manufacturer'],
     ['an offer for one that asks for quotes', order({ state: 'sourcing', mode: 'rfq' }), 'accept_offer', 'manufacturer'],
     ['a shipment that is not paid for', order({ state: 'inspection', paid: false }), 'ship', 'manufacturer'],
+    ['a shipment of what the bank has taken back', order({ state: 'inspection', takenBack: true }), 'ship', 'manufacturer'],
     ['a credit of what is not paid for', order({ state: 'inspection', paid: false }), 'grant_credit', 'staff'],
     ['a cancellation of made parts by way of a hold', order({ state: 'on_hold', heldState: 'inspection' }), 'cancel', 'staff'],
   ])('refuses %s', (_, at, event, actor) => {
     expect(codeOf(() => nextStep(at, event, actor))).toBe('GUARD');
+  });
+
+  it('leaves it to the staff what becomes of an order whose payment was taken back', () => {
+    expect(nextStep(order({ state: 'inspection', takenBack: true }), 'ship', 'staff').to).toBe('shipped');
+    const held = order({ state: 'on_hold', heldState: 'inspection', takenBack: true });
+    expect(nextStep(held, 'cancel', 'staff').to).toBe('cancelled');
+    expect(codeOf(() => nextStep(held, 'cancel', 'buyer'))).toBe('GUARD');
   });
 
   it('stays where it is when a credit is granted', () => {
@@ -133,9 +142,7 @@ describe('the life of an order', () => {
   });
 
   it('costs by stage to cancel, also by way of a hold', () => {
-    expect(orderStates.map((state) => cancellationFee({ state, heldState: undefined })).filter((fee) => fee > 0)).toEqual([
-      500, 1_000, 5_000,
-    ]);
+    expect(orderStates.map((state) => cancellationFee({ state, heldState: undefined })).filter((fee) => fee > 0)).toEqual([1_000, 5_000]);
     expect(cancellationFee({ state: 'on_hold', heldState: 'in_production' })).toBe(5_000);
     expect(cancellationFee({ state: 'quoted', heldState: undefined })).toBe(0);
   });

@@ -39,6 +39,8 @@ export interface OrderFacts {
   readonly assigned: boolean;
   /** Price and tax are captured. */
   readonly paid: boolean;
+  /** The buyer's bank has taken back what he paid, or a part of it. */
+  readonly takenBack: boolean;
 }
 
 /** Jobs that a transition enqueues, by what they do; orders.ts says which task that is. */
@@ -66,7 +68,7 @@ interface Transition {
   readonly heldAt?: OrderState;
   readonly actors: readonly OrderActor[];
   /** What is missing, in words that say what to do. */
-  readonly guard?: (order: OrderFacts) => string | undefined;
+  readonly guard?: (order: OrderFacts, actor: OrderActor) => string | undefined;
   readonly jobs: readonly OrderJob[];
 }
 
@@ -93,6 +95,9 @@ const underWay = ['sourcing', 'quoted', 'awarded', 'payment_authorised', 'in_pro
 
 const needsPrice = (order: OrderFacts) => (order.priced && order.assigned ? undefined : 'it has no manufacturer and price yet');
 const needsPayment = (order: OrderFacts) => (order.paid ? undefined : 'it is not paid for yet');
+/** The staff decides how such an order goes on. */
+const needsMoney = (order: OrderFacts, actor: OrderActor) =>
+  order.takenBack && actor !== 'staff' ? "the buyer's bank has taken the payment back: the staff decides" : needsPayment(order);
 const mode = (wanted: OrderFacts['mode']) => (order: OrderFacts) =>
   order.mode === wanted ? undefined : `only an order of mode ${wanted} can do that`;
 
@@ -124,7 +129,7 @@ export const transitions = {
   finish_rework: { from: ['rework'], to: 'inspection', actors: ['manufacturer', 'staff'], jobs: ['closeNonConformances', 'notify'] },
   /** The buyer keeps parts that are not right, for less. */
   grant_credit: { from: ['inspection', 'delivered'], to: 'same', actors: ['manufacturer', 'staff'], guard: needsPayment, jobs: [] },
-  ship: { from: ['inspection'], to: 'shipped', actors: ['manufacturer', 'staff'], guard: needsPayment, jobs: ['invoice', 'notify'] },
+  ship: { from: ['inspection'], to: 'shipped', actors: ['manufacturer', 'staff'], guard: needsMoney, jobs: ['invoice', 'notify'] },
   deliver: { from: ['shipped'], to: 'delivered', actors: ['buyer', 'system', 'staff'], jobs: ['recordDelivery', 'notify'] },
   /** By the buyer, or for him when he has said nothing until the deadline. */
   accept_parts: { from: ['delivered'], to: 'closed', actors: ['buyer', 'system', 'staff'], jobs: ['payout', 'notify'] },
@@ -143,7 +148,8 @@ export const transitions = {
     from: [...open, 'on_hold'],
     to: 'cancelled',
     actors: ['buyer', 'staff', 'system'],
-    guard: (order) => (cancellable(order) ? undefined : 'its parts are made: dispute it instead'),
+    guard: (order, actor) =>
+      cancellable(order) || (order.takenBack && actor === 'staff') ? undefined : 'its parts are made: dispute it instead',
     jobs: ['release', 'freeCapacity', 'notify'],
   },
   dispute: { from: ['shipped', 'delivered'], to: 'disputed', actors: ['buyer', 'system'], jobs: ['notify'] },
@@ -156,8 +162,8 @@ export type OrderEvent = keyof typeof transitions;
 
 export const orderEvents = Object.keys(transitions) as readonly OrderEvent[];
 
-/** What a buyer who cancels pays, in hundredths of a percent of the price. */
-const cancellationFees: Readonly<Partial<Record<OrderState, number>>> = { awarded: 500, payment_authorised: 1_000, in_production: 5_000 };
+/** What a buyer who cancels pays, in hundredths of a percent of the price. Before it is paid for, nothing is made, and nothing could be taken. */
+const cancellationFees: Readonly<Partial<Record<OrderState, number>>> = { payment_authorised: 1_000, in_production: 5_000 };
 
 /** `ILLEGAL_EVENT`: not in this state. `FORBIDDEN_ACTOR`: not by this one. `GUARD`: something is missing; the message says what. */
 export class OrderStateError extends Error {
@@ -191,7 +197,7 @@ export function nextStep(order: OrderFacts, event: OrderEvent, actor: OrderActor
   if (!transition.actors.includes(actor)) {
     throw new OrderStateError('FORBIDDEN_ACTOR', `${event} is for ${transition.actors.join(', ')}, not for ${actor}`);
   }
-  const missing = transition.guard?.(order);
+  const missing = transition.guard?.(order, actor);
   if (missing !== undefined) throw new OrderStateError('GUARD', `this order cannot ${event}: ${missing}`);
   const to = destination(transition.to, order);
   return {

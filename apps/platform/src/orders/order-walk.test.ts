@@ -173,10 +173,13 @@ class Walker {
       case 'bank': {
         const payment = await paymentOf(database, this.id);
         if (payment?.intent == null || payment.captured_minor === 0) return;
+        // Once is enough, for a bank too: then it returns what it has. Of an order that is cancelled a person would have to see to that.
+        const dispute = (await platform.gateway.find(payment.intent))?.disputes.find(({ status }) => status === 'open');
         try {
-          sandbox.dispute(payment.intent);
+          if (dispute === undefined) sandbox.dispute(payment.intent);
+          else if ((await this.read()).state !== 'cancelled') sandbox.moveDispute(dispute.id, 'won');
         } catch {
-          // Once is enough, for a bank too.
+          // Nothing is left to take.
           return;
         }
         await tasks.paymentChanged(payment.intent);

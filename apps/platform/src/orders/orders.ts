@@ -140,7 +140,9 @@ export function eventsOfOrder(database: PlatformDatabase, id: number): Promise<r
   return database.selectFrom('order_events').selectAll().where('order_id', '=', id).orderBy('version').execute();
 }
 
-export function factsOf(order: Pick<Order, 'state' | 'held_state' | 'mode' | 'price_minor' | 'manufacturer_id' | 'paid_at'>): OrderFacts {
+export function factsOf(
+  order: Pick<Order, 'state' | 'held_state' | 'mode' | 'price_minor' | 'manufacturer_id' | 'paid_at' | 'taken_back'>,
+): OrderFacts {
   return {
     state: order.state,
     heldState: order.held_state ?? undefined,
@@ -148,6 +150,7 @@ export function factsOf(order: Pick<Order, 'state' | 'held_state' | 'mode' | 'pr
     priced: order.price_minor !== null,
     assigned: order.manufacturer_id !== null,
     paid: order.paid_at !== null,
+    takenBack: order.taken_back,
   };
 }
 

@@ -28,7 +28,9 @@ export interface Intent {
   /** Captured in all, refunds not taken off. */
   readonly capturedMinor: number;
   readonly refundedMinor: number;
+  /** There is, or was, a dispute: what it came to stands in `disputes`, where `find` and `list` have told it. */
   readonly disputed: boolean;
+  readonly disputes: readonly Dispute[];
   /** Where the buyer does what is required. */
   readonly actionUrl: string | undefined;
   /**
@@ -42,6 +44,14 @@ export interface Intent {
   readonly decline: Decline | undefined;
   /** Milliseconds since the Unix epoch, by the provider's clock. */
   readonly createdAt: number;
+}
+
+/** The buyer's bank asks about a payment, or has taken it back, in whole or in part. */
+export interface Dispute {
+  readonly id: string;
+  readonly amount: Money;
+  /** `inquiry`: it only asks. `open` and `lost`: it has the money. `won`: we have it again. */
+  readonly status: 'inquiry' | 'open' | 'won' | 'lost';
 }
 
 export interface Refund {

@@ -61,7 +61,7 @@ export const batchInput = z.strictObject({
   limit: z.int().min(1).max(10_000).default(1_000),
 });
 export const reconcileInput = z.strictObject({
-  /** Milliseconds since the Unix epoch; default a day before `till`. */
+  /** Milliseconds since the Unix epoch; default where the last run has ended, and a day before `till` at least. */
   from: z.int().min(0).optional(),
   /** Default a quarter of an hour ago. */
   till: z.int().min(0).optional(),

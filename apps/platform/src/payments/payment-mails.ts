@@ -67,14 +67,14 @@ export function paymentMails(mail: MailPeople, { zone, now, invoiceLinks }: Paym
             context: { ...shared, next_try_on: dayForPeople(zone, payment.retry_at) },
           });
     },
-    disputed: async (transaction, payment, order) => {
+    disputed: async (transaction, dispute, order) => {
       const maker = order.manufacturer_id === null ? [] : [await actsFor(transaction, order.manufacturer_id)];
       for (const user of [order.buyer_id, ...maker, ...(await staff(transaction))]) {
         await mail(transaction, {
-          id: `payment-dispute:${payment.id}:${user}`,
+          id: `payment-dispute:${dispute.id}:${user}`,
           user,
           template: 'dispute_opened',
-          context: { order_id: order.id, amount: formatMoney(amountOf(payment)) },
+          context: { order_id: order.id, amount: formatMoney(money(dispute.amount_minor, dispute.currency)) },
         });
       }
     },
@@ -147,10 +147,10 @@ export function paymentMails(mail: MailPeople, { zone, now, invoiceLinks }: Paym
         },
       });
     },
-    paidOut: async (transaction, { amount, fee }, order) => {
-      if (order.manufacturer_id === null) return;
+    paidOut: async (transaction, { amount, fee, reference }, order) => {
+      if (order.manufacturer_id === null || reference === undefined) return;
       await mail(transaction, {
-        id: `payout:${order.id}`,
+        id: reference,
         user: await actsFor(transaction, order.manufacturer_id),
         template: 'payout_sent',
         context: {
@@ -158,7 +158,7 @@ export function paymentMails(mail: MailPeople, { zone, now, invoiceLinks }: Paym
           amount: formatMoney(amount),
           fee: formatMoney(fee),
           sent_on: today(),
-          payout_reference: `payout-${order.id}`,
+          payout_reference: reference.replaceAll(':', '-'),
         },
       });
     },

@@ -14,6 +14,8 @@ import { lockOrder, type Order, type Orders, type PlatformTransaction } from '..
 import { isFirstTime } from '../orders/reminders.ts';
 import { capture, type Payout, payOut, release, settleCancelled } from './after-award.ts';
 import { charge } from './charge.ts';
+import { noteDifference } from './differences.ts';
+import type { StoredDispute } from './disputes.ts';
 import type { PaymentGateway } from './gateway.ts';
 import {
   amountOf,
@@ -25,9 +27,12 @@ import {
   refundInput,
 } from './payment-input.ts';
 import { chargeLimitMs, lockPaymentAndOrder, type Payment, PaymentError, Payments, paymentOf } from './payments.ts';
-import { behindMs, noteDifference, overlapMs, reconcilePayments } from './reconcile.ts';
+import { behindMs, reconcilePayments } from './reconcile.ts';
 import { makeRefund, type RefundRequest, requestRefund, type StoredRefund } from './refunds.ts';
 import { retryFailed } from './retry-failed.ts';
+
+/** Less than its soft limit: one run stops, and the next goes on. */
+const reconcileForMs = 8 * 60_000;
 
 type Tell<Subject> = (transaction: PlatformTransaction, subject: Subject, order: Order) => Promise<unknown>;
 
@@ -37,7 +42,7 @@ export interface PaymentMails {
   readonly actionRequired: Tell<Payment>;
   /** It is tried again on `retry_at`, or not any more. @param occasion which of the payment's declines it is */
   readonly declined: (transaction: PlatformTransaction, payment: Payment, order: Order, occasion: string) => Promise<unknown>;
-  readonly disputed: Tell<Payment>;
+  readonly disputed: Tell<StoredDispute>;
   /** What was reserved is not there any more: the buyer has to pay again. */
   readonly lost: Tell<Payment>;
   readonly refunded: Tell<StoredRefund>;
@@ -76,6 +81,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
       actionRequired: mails.actionRequired,
       disputed: mails.disputed,
       lost: mails.lost,
+      wonBack: (transaction, _, { id }) => payoutTask.enqueue({ order_id: id }, { transaction }),
       unwanted: (transaction, _, { id }) => releaseTask.enqueue({ order_id: id }, { transaction }),
       declined: (transaction, { id }) => handleFailed.enqueue({ payment_id: id }, { transaction }),
     }),
@@ -85,7 +91,8 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
   const deps = {
     payments,
     gateway,
-    missing: (payment: Payment) => noteDifference(database, 'missing', payment.intent ?? '', payment, { status: payment.status }),
+    missing: ({ id, intent, status }: Payment) =>
+      noteDifference(database, { kind: 'missing', intent: intent ?? '', payment: id, detail: { status } }),
     now,
   };
   const inTransaction = <Result>(work: (transaction: PlatformTransaction) => Promise<Result>) => database.transaction().execute(work);
@@ -166,7 +173,7 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
         if (status === 'cancelled') ctx.log.warn('the fee of a cancelled order was not taken: nothing is reserved any more', { order_id });
       } else await release(payments, gateway, payment, ctx.signal);
       const refund = await inTransaction(async (transaction) => {
-        const made = await settleCancelled(transaction, await lockOrder(transaction, order_id));
+        const made = await settleCancelled(transaction, await lockOrder(transaction, order_id), mails.paidOut);
         if (made?.status === 'requested') await refundTask.enqueue({ refund_id: made.id }, { transaction });
         return made;
       });
@@ -263,10 +270,12 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
     retry,
     ...long,
     // By the provider's clock, which is the real one.
-    run: ({ from, till = Date.now() - behindMs }, ctx) =>
-      reconcilePayments({ database, payments, gateway }, from ?? till - overlapMs, till, ctx.signal, (compared) =>
-        ctx.progress({ compared }),
-      ),
+    run: ({ from, till = Date.now() - behindMs }, ctx) => {
+      const end = Date.now() + reconcileForMs;
+      const hasTime = () => Date.now() < end;
+      const progress = (compared: number) => ctx.progress({ compared });
+      return reconcilePayments({ database, payments, gateway }, { from, till }, { signal: ctx.signal, hasTime, progress });
+    },
   });
 
   /** Each try is declined once at most, and there may be no charge by which to tell one from another. */

@@ -7,11 +7,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Selectable, sql, type Updateable } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { PaymentAttemptsTable, PaymentStatus, PaymentsTable } from '../database/money-tables.ts';
-import { book, captured, chargedBack, inEscrow } from '../ledger/ledger.ts';
+import { book, captured } from '../ledger/ledger.ts';
 import { type Money, money } from '../money/money.ts';
 import { amountDue } from '../orders/award.ts';
-import { eventsOf, isOver } from '../orders/order-states.ts';
+import { isOver } from '../orders/order-states.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from '../orders/orders.ts';
+import { noteRefunds } from './differences.ts';
+import { type DisputeDeps, takeDisputes } from './disputes.ts';
 import type { Intent, IntentStatus } from './gateway.ts';
 import { nextRetry } from './retry-days.ts';
 
@@ -36,7 +38,7 @@ export interface Asked {
 export const chargeLimitMs = 60_000;
 
 /** What is to be done, in the same transaction, when something has become of a payment. */
-export interface PaymentListeners {
+export interface PaymentListeners extends Pick<DisputeDeps, 'disputed' | 'wonBack'> {
   readonly captured: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
   readonly actionRequired: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
   /** It will not be charged any more, such as when what was reserved has lapsed; its order, which goes on, needs another one. */
@@ -45,7 +47,6 @@ export interface PaymentListeners {
   readonly unwanted: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
   /** Declined; `retry_at` says when it is tried again, if it is. */
   readonly declined: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
-  readonly disputed: (transaction: PlatformTransaction, payment: Payment, order: Order) => Promise<unknown>;
 }
 
 /**
@@ -210,11 +211,26 @@ export class Payments {
    * @throws PaymentError `MISMATCH`
    */
   async take(id: number, intent: Intent, asked?: Asked): Promise<Payment> {
+    const taken = await this.#takeStatus(id, intent, asked);
+    return taken.refunded_minor === intent.refundedMinor && intent.disputes.length === 0 ? taken : this.#takeBack(id, intent);
+  }
+
+  async #takeStatus(id: number, intent: Intent, asked: Asked | undefined): Promise<Payment> {
     const seen = await this.find(id);
     if ((await this.#news(this.#database, seen, intent, asked)) === undefined) return seen;
     return this.#database.transaction().execute(async (transaction) => {
       const { order, payment } = await lockPaymentAndOrder(transaction, id);
       return this.#take(transaction, payment, order, intent, asked);
+    });
+  }
+
+  /** What has gone back past us, or was taken back. */
+  async #takeBack(id: number, intent: Intent): Promise<Payment> {
+    return this.#database.transaction().execute(async (transaction) => {
+      const locked = await lockPaymentAndOrder(transaction, id);
+      await noteRefunds(transaction, locked.payment, intent);
+      await takeDisputes(transaction, { ...this.#listeners(), orders: this.#orders }, locked, intent);
+      return lockPayment(transaction, id);
     });
   }
 
@@ -230,7 +246,7 @@ export class Payments {
       .returningAll()
       .executeTakeFirstOrThrow();
     if (before.status === 'unknown') await endAttempt(transaction, payment, neverArrived ? 'never_arrived' : payment.status, now);
-    await this.#tell(transaction, before, payment, order, { declined, givenBack: intent.refundedMinor });
+    await this.#tell(transaction, before, payment, order, declined);
     return payment;
   }
 
@@ -265,7 +281,6 @@ export class Payments {
       status,
       charge: intent.charge ?? before.charge,
       captured_minor: Math.max(before.captured_minor, intent.capturedMinor),
-      disputed: intent.disputed,
       action_url: status === 'requires_action' ? (intent.actionUrl ?? null) : null,
       retry_at: retryAt,
       ...(declined
@@ -331,18 +346,12 @@ export class Payments {
   }
 
   /** What follows, once for each change. */
-  async #tell(
-    transaction: PlatformTransaction,
-    before: Payment,
-    payment: Payment,
-    order: Order,
-    { declined, givenBack }: { readonly declined: boolean; readonly givenBack: number },
-  ): Promise<void> {
+  async #tell(transaction: PlatformTransaction, before: Payment, payment: Payment, order: Order, declined: boolean): Promise<void> {
     const listeners = this.#listeners();
     const isNew = isPaid(payment) && !isPaid(before);
     if (payment.status === 'cancelled' && isPaid(before) && !isOver(order.state)) await this.#lose(transaction, payment, order);
     if (isNew && isOver(order.state)) await listeners.unwanted(transaction, payment, order);
-    const now = isNew ? await this.#goOn(transaction, payment, order) : order;
+    if (isNew) await this.#goOn(transaction, payment, order);
     if (payment.captured_minor > before.captured_minor) {
       if (payment.captured_minor === payment.amount_minor) await notePaid(transaction, order.id, payment.updated_at);
       await book(transaction, captured(order.id, payment.id, money(payment.captured_minor, payment.currency)));
@@ -353,19 +362,6 @@ export class Payments {
       await listeners.actionRequired(transaction, payment, order);
     }
     if (declined) await listeners.declined(transaction, payment, order);
-    if (payment.disputed && !before.disputed) {
-      // A refund may have been made that we have not heard of yet.
-      const refunded = Math.max(payment.refunded_minor, givenBack);
-      const left = money(payment.captured_minor - refunded, payment.currency);
-      // What such refunds will take from the escrow is not there for the bank.
-      const held = await inEscrow(transaction, order.id, payment.currency);
-      const free = money(held.minor - (refunded - payment.refunded_minor), payment.currency);
-      await book(transaction, chargedBack(order.id, payment.id, left, free));
-      if (eventsOf(now.state).includes('dispute')) {
-        await this.#orders.applyTo(transaction, now, { event: 'dispute', actor: 'system', data: { payment: payment.id } });
-      }
-      await listeners.disputed(transaction, payment, now);
-    }
   }
 }
 

@@ -2,7 +2,7 @@
  * Money that goes back. A refund is asked for in the transaction of what causes it, within what was captured; its job then has the
  * provider make it, and the ledger follows.
  */
-import { type Selectable, sql } from 'kysely';
+import { type RawBuilder, type Selectable, sql } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { RefundsTable } from '../database/money-tables.ts';
 import { book, inEscrow, refunded } from '../ledger/ledger.ts';
@@ -13,10 +13,18 @@ import { lockPaymentAndOrder } from './payments.ts';
 
 export type StoredRefund = Selectable<RefundsTable>;
 
-/** More than was captured and is held yet. */
+/**
+ * `REFUND_TOO_LARGE`: more than was captured and is held yet. `NOT_FAILED`: what is to be replaced or waived has not failed, or is
+ * replaced or waived already. `NOT_CAPTURED`: nothing was captured of this payment.
+ */
 export class RefundError extends Error {
   override readonly name = 'RefundError';
-  readonly code = 'REFUND_TOO_LARGE';
+  readonly code: 'REFUND_TOO_LARGE' | 'NOT_FAILED' | 'NOT_CAPTURED';
+
+  constructor(code: RefundError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
 }
 
 export type TellRefund = (transaction: PlatformTransaction, refund: StoredRefund, order: Order) => Promise<unknown>;
@@ -27,6 +35,8 @@ export interface RefundRequest {
   /** What it is for, such as `cancel:7`: the same twice is one refund. */
   readonly reference: string;
   readonly reason: string;
+  /** A refund of this payment that has failed, and that this one stands for. */
+  readonly replaces?: number | undefined;
 }
 
 /**
@@ -37,31 +47,70 @@ export interface RefundRequest {
  */
 export async function requestRefund(
   transaction: PlatformTransaction,
-  { payment: id, amount, reference, reason }: RefundRequest,
+  { payment: id, amount, reference, reason, replaces }: RefundRequest,
 ): Promise<{ readonly refund: StoredRefund; readonly fresh: boolean }> {
-  const { order } = await lockPaymentAndOrder(transaction, id);
+  const { order, payment } = await lockPaymentAndOrder(transaction, id);
   const there = await transaction.selectFrom('refunds').selectAll().where('reference', '=', reference).executeTakeFirst();
   if (there !== undefined) return { refund: there, fresh: false };
+  if (payment.captured_minor === 0) throw new RefundError('NOT_CAPTURED', 'nothing was captured of this payment');
+  if (replaces !== undefined) await mustWait(transaction, id, replaces);
   // What was captured, and has neither gone back, nor been taken back, nor been paid out. Also for a different currency.
   if (subtract(await freeInEscrow(transaction, order), amount).minor < 0 || amount.minor <= 0) {
-    throw new RefundError('at most what was captured, and has neither gone back nor been paid out, can be refunded');
+    throw new RefundError('REFUND_TOO_LARGE', 'at most what was captured, and has neither gone back nor been paid out, can be refunded');
   }
   const refund = await transaction
     .insertInto('refunds')
-    .values({ payment_id: id, reference, amount_minor: amount.minor, currency: amount.currency, reason })
+    .values({ payment_id: id, reference, amount_minor: amount.minor, currency: amount.currency, reason, replaces: replaces ?? null })
     .returningAll()
     .executeTakeFirstOrThrow();
   return { refund, fresh: true };
 }
 
+/** One that has failed is not to be given any more. What was reserved for it is free again. @throws RefundError `NOT_FAILED` */
+export async function waiveRefund(transaction: PlatformTransaction, payment: number, id: number): Promise<StoredRefund> {
+  await lockPaymentAndOrder(transaction, payment);
+  await mustWait(transaction, payment, id);
+  return transaction.updateTable('refunds').set({ waived_at: new Date() }).where('id', '=', id).returningAll().executeTakeFirstOrThrow();
+}
+
+/** Failed, and neither replaced nor waived. */
+const waits = sql<boolean>`(refunds.status = 'failed' and refunds.waived_at is null
+  and not exists (select 1 from platform.refunds other where other.replaces = refunds.id))`;
+
+async function mustWait(transaction: PlatformTransaction, payment: number, id: number): Promise<void> {
+  const found = await transaction
+    .selectFrom('refunds')
+    .select('id')
+    .where('id', '=', id)
+    .where('payment_id', '=', payment)
+    .where(waits)
+    .executeTakeFirst();
+  if (found === undefined)
+    throw new RefundError('NOT_FAILED', 'name a refund of this payment that has failed and that nothing stands for yet');
+}
+
 /** Of an order's escrow: what no refund that is under way will take. Its order must be locked. */
-export async function freeInEscrow(transaction: PlatformTransaction, { id, currency }: Pick<Order, 'id' | 'currency'>): Promise<Money> {
+export function freeInEscrow(transaction: PlatformTransaction, order: Pick<Order, 'id' | 'currency'>): Promise<Money> {
+  return lessRefunds(transaction, order, sql<boolean>`refunds.status = 'requested'`);
+}
+
+/** Of that, what is the manufacturer's: a refund that has failed is owed to the buyer yet. Its order must be locked. */
+export async function freeToPayOut(transaction: PlatformTransaction, order: Pick<Order, 'id' | 'currency'>): Promise<Money> {
+  const free = await lessRefunds(transaction, order, sql<boolean>`(refunds.status = 'requested' or ${waits})`);
+  return money(Math.max(0, free.minor), free.currency);
+}
+
+async function lessRefunds(
+  transaction: PlatformTransaction,
+  { id, currency }: Pick<Order, 'id' | 'currency'>,
+  taken: RawBuilder<boolean>,
+): Promise<Money> {
   const { sum } = await transaction
     .selectFrom('refunds')
     .innerJoin('payments', 'payments.id', 'refunds.payment_id')
     .select(sql<number>`coalesce(sum(refunds.amount_minor), 0)::bigint`.as('sum'))
     .where('payments.order_id', '=', id)
-    .where('refunds.status', '=', 'requested')
+    .where(taken)
     .executeTakeFirstOrThrow();
   return subtract(await inEscrow(transaction, id, currency), money(sum, currency));
 }

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { CardAnswer } from './sandbox-cards.ts';
 import { allow, amountOf, currencyIn, listOf, numberOf, required, valuesOf } from './sandbox-forms.ts';
 import type { SandboxIntent } from './sandbox-ledger.ts';
-import { declineObject, newId, refundObject, seconds } from './sandbox-objects.ts';
+import { declineObject, disputeObject, newId, refundObject, seconds } from './sandbox-objects.ts';
 import { cancelIntent, captureIntent, chargeIntent, confirmIntent, missing, refundIntent, StripeFault } from './sandbox-payments.ts';
 import type { SandboxState } from './sandbox-state.ts';
 
@@ -95,7 +95,7 @@ export class SandboxApi {
 
   #route(call: ApiCall): Outcome {
     if (call.method === 'GET' && call.path === '/v1/payment_intents/search') return this.#search(call);
-    const [, resource, id, verb] = /^\/v1\/(payment_intents|refunds)(?:\/(\w+))?(?:\/(\w+))?$/.exec(call.path) ?? [];
+    const [, resource, id, verb] = /^\/v1\/(payment_intents|refunds|disputes)(?:\/(\w+))?(?:\/(\w+))?$/.exec(call.path) ?? [];
     switch (`${call.method} ${resource} ${id === undefined ? '' : 'id'} ${verb ?? ''}`.trim()) {
       case 'POST payment_intents':
         return this.#create(call);
@@ -113,6 +113,8 @@ export class SandboxApi {
         return this.#refund(call);
       case 'GET refunds':
         return this.#listRefunds(call);
+      case 'GET disputes':
+        return this.#listDisputes(call);
       default:
         throw new StripeFault(404, { message: `Unrecognized request URL (${call.method}: ${call.path}).` });
     }
@@ -229,6 +231,13 @@ export class SandboxApi {
     if (!this.#state.ledger.intents.has(id)) throw missing('payment_intent', 'payment_intent', id);
     const rows = [...this.#state.ledger.refunds.values()].toReversed().filter(({ intent }) => intent === id);
     return listOf(call, rows, refundObject);
+  }
+
+  #listDisputes(call: ApiCall): Outcome {
+    allow(call, ['limit', 'starting_after', 'payment_intent']);
+    const id = required(call, 'payment_intent');
+    const rows = [...this.#state.ledger.disputes.values()].toReversed().filter(({ intent }) => intent === id);
+    return listOf(call, rows, disputeObject);
   }
 
   #tell(call: ApiCall, id: string): Outcome {

@@ -6,9 +6,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ApiAnswer, type ApiCall, SandboxApi } from './sandbox-api.ts';
-import { SandboxLedger } from './sandbox-ledger.ts';
+import { type SandboxDisputeStatus, SandboxLedger } from './sandbox-ledger.ts';
 import { newId } from './sandbox-objects.ts';
 import { answerPage, isPage } from './sandbox-pages.ts';
+import type { DisputeToMake } from './sandbox-payments.ts';
 import { SandboxState } from './sandbox-state.ts';
 import { type Trouble, type TroubleRates, type TroubleSource, troubleSource } from './sandbox-trouble.ts';
 import { createWebhooks } from './sandbox-webhooks.ts';
@@ -70,9 +71,11 @@ export interface SandboxGateway {
   reject(intent: string): void;
   /** The time of an authorisation is over. @throws StripeFault unless the payment is authorised, and not captured */
   lapse(intent: string): void;
-  /** @throws StripeFault unless the payment is captured */
-  dispute(intent: string): void;
-  /** Ends a refund by `pm_card_pendingRefund`. @throws StripeFault unless it is pending */
+  /** @returns its id. @throws StripeFault unless the payment is captured and so much of it is there yet */
+  dispute(intent: string, dispute?: DisputeToMake): string;
+  /** @throws StripeFault when there is no such dispute */
+  moveDispute(dispute: string, status: SandboxDisputeStatus): void;
+  /** Ends a refund by `pm_card_pendingRefund`; or has one fail that has succeeded. @throws StripeFault when it has ended so */
   settleRefund(refund: string, status: 'succeeded' | 'failed'): void;
   /** Breaks off what is under way, as a kill would. */
   stop(): Promise<void>;
@@ -219,7 +222,8 @@ export async function startSandboxGateway(options: SandboxOptions = {}): Promise
     approve: (intent) => state.approve(intent),
     reject: (intent) => state.reject(intent),
     lapse: (intent) => state.lapse(intent),
-    dispute: (intent) => state.dispute(intent),
+    dispute: (intent, dispute = {}) => state.dispute(intent, dispute),
+    moveDispute: (dispute, status) => state.moveDispute(dispute, status),
     settleRefund: (refund, status) => state.settleRefund(refund, status),
     async stop() {
       stopping.abort();

@@ -62,8 +62,12 @@ export interface SandboxDispute {
   readonly charge: string;
   readonly amount: number;
   readonly currency: string;
+  readonly status: SandboxDisputeStatus;
   readonly created: number;
 }
+
+/** Those that begin with `warning` are inquiries: no money moves. */
+export type SandboxDisputeStatus = 'warning_needs_response' | 'warning_closed' | 'needs_response' | 'won' | 'lost';
 
 /** An answer that is given again to the same call. */
 export interface KeptAnswer {
@@ -173,10 +177,18 @@ export class SandboxLedger {
     return totals;
   }
 
-  /** By currency, in our minor units: what banks have taken back. */
+  /** What a bank has of a charge. */
+  takenBack(charge: string): number {
+    return [...this.disputes.values()].reduce(
+      (sum, dispute) => sum + (dispute.charge === charge && bankHas(dispute) ? dispute.amount : 0),
+      0,
+    );
+  }
+
+  /** By currency, in our minor units: what banks have taken back, and not returned. */
   disputed(): ReadonlyMap<string, number> {
     const sums = new Map<string, number>();
-    for (const { amount, currency: theirs } of this.disputes.values()) {
+    for (const { amount, currency: theirs } of [...this.disputes.values()].filter(bankHas)) {
       const { minor, currency } = fromStripeAmount(amount, theirs);
       sums.set(currency, (sums.get(currency) ?? 0) + minor);
     }
@@ -236,6 +248,10 @@ function note(index: Map<string, Set<string>>, { id, reference }: SandboxIntent 
   if (reference === undefined) return;
   const ids = index.get(reference) ?? new Set();
   index.set(reference, ids.add(id));
+}
+
+function bankHas({ status }: SandboxDispute): boolean {
+  return status === 'needs_response' || status === 'lost';
 }
 
 function inMinor(amount: number, currency: string): number {

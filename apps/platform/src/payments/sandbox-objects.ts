@@ -106,7 +106,7 @@ export function disputeObject(dispute: SandboxDispute): object {
     livemode: false,
     payment_intent: dispute.intent,
     reason: 'fraudulent',
-    status: 'needs_response',
+    status: dispute.status,
   };
 }
 

@@ -3,7 +3,7 @@
  * changes and events, and leave it to the caller to store and to tell them. A charged intent is never charged again, as with Stripe.
  */
 import { type CardAnswer, type SandboxCard, sandboxCard } from './sandbox-cards.ts';
-import type { Change, SandboxCharge, SandboxIntent, SandboxLedger, SandboxRefund } from './sandbox-ledger.ts';
+import type { Change, SandboxCharge, SandboxDispute, SandboxIntent, SandboxLedger, SandboxRefund } from './sandbox-ledger.ts';
 import { newId } from './sandbox-objects.ts';
 
 export interface StripeErrorFields {
@@ -134,7 +134,7 @@ export function refundIntent(
 ): Step & { readonly refund: SandboxRefund } {
   const charge = rules.ledger.charge(intent.charge);
   if (intent.status !== 'succeeded' || charge === undefined) throw new StripeFault(400, { code: 'charge_not_refundable' }, true);
-  if (charge.disputed) throw new StripeFault(400, { code: 'charge_disputed' }, true);
+  if (rules.ledger.takenBack(charge.id) > 0) throw new StripeFault(400, { code: 'charge_disputed' }, true);
   const rest = charge.captured - charge.refunded;
   if (rest === 0) throw new StripeFault(400, { code: 'charge_already_refunded' }, true);
   if (amount > rest) throw new StripeFault(400, { param: 'amount' }, true);
@@ -154,17 +154,45 @@ export function settleRefund(rules: PaymentRules, refund: SandboxRefund, status:
   return { changes: [settled, chargeRow({ ...charge, refunded: charge.refunded - refund.amount })], events: ['refund.failed'] };
 }
 
-export function disputeIntent(rules: PaymentRules, intent: SandboxIntent): Step & { readonly dispute: string } {
+export interface DisputeToMake {
+  /** In Stripe's units. Default all that has not been given back. */
+  readonly amount?: number;
+  /** The bank only asks. */
+  readonly inquiry?: boolean;
+}
+
+export function disputeIntent(
+  rules: PaymentRules,
+  intent: SandboxIntent,
+  { amount, inquiry = false }: DisputeToMake,
+): Step & { readonly dispute: string } {
   const charge = rules.ledger.charge(intent.charge);
-  if (intent.status !== 'succeeded' || charge === undefined || charge.disputed) throw unexpectedState(intent);
-  const id = newId('dp');
-  // What was given back already cannot be taken back.
-  const amount = charge.captured - charge.refunded;
-  const row = { id, intent: intent.id, charge: charge.id, amount, currency: charge.currency, created: rules.now() };
+  if (intent.status !== 'succeeded' || charge === undefined) throw unexpectedState(intent);
+  // What was given back, or taken back, already cannot be taken back.
+  const rest = charge.captured - charge.refunded - rules.ledger.takenBack(charge.id);
+  if (rest < (amount ?? 1)) throw unexpectedState(intent);
+  const row: SandboxDispute = {
+    id: newId('dp'),
+    intent: intent.id,
+    charge: charge.id,
+    amount: amount ?? rest,
+    currency: charge.currency,
+    status: inquiry ? 'warning_needs_response' : 'needs_response',
+    created: rules.now(),
+  };
   return {
-    dispute: id,
+    dispute: row.id,
     changes: [{ table: 'dispute', row }, chargeRow({ ...charge, disputed: true })],
     events: ['charge.dispute.created'],
+  };
+}
+
+/** The bank, or a person, goes on with it. */
+export function moveDispute(dispute: SandboxDispute, status: SandboxDispute['status']): Step {
+  const ended = status !== 'needs_response' && status !== 'warning_needs_response';
+  return {
+    changes: [{ table: 'dispute', row: { ...dispute, status } }],
+    events: [ended ? 'charge.dispute.closed' : 'charge.dispute.updated'],
   };
 }
 

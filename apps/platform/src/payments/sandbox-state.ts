@@ -2,7 +2,7 @@
  * What all of the sandbox's parts change: the ledger, by steps of payments, and the events that tell of them. A step shows at once; it
  * is stored, with all that belongs to the same call, and only then told.
  */
-import type { SandboxIntent, SandboxLedger } from './sandbox-ledger.ts';
+import type { SandboxDispute, SandboxIntent, SandboxLedger } from './sandbox-ledger.ts';
 import {
   chargeObject,
   disputeObject,
@@ -14,11 +14,13 @@ import {
 } from './sandbox-objects.ts';
 import {
   chargeIntent,
+  type DisputeToMake,
   disputeIntent,
   failAuthentication,
   failIntent,
   lapseIntent,
   missing,
+  moveDispute,
   type PaymentRules,
   type Step,
   StripeFault,
@@ -89,16 +91,25 @@ export class SandboxState {
   }
 
   /** @throws StripeFault unless it is captured */
-  dispute(id: string): void {
-    const step = disputeIntent(this.rules, this.intent(id));
+  dispute(id: string, dispute: DisputeToMake): string {
+    const step = disputeIntent(this.rules, this.intent(id), dispute);
     this.take(step, id, step.dispute);
+    this.store();
+    return step.dispute;
+  }
+
+  /** @throws StripeFault when there is no such dispute */
+  moveDispute(id: string, status: SandboxDispute['status']): void {
+    const dispute = this.ledger.disputes.get(id);
+    if (dispute === undefined) throw missing('id', 'dispute', id);
+    this.take(moveDispute(dispute, status), dispute.intent, id);
     this.store();
   }
 
-  /** @throws StripeFault when there is no such refund, or it is settled */
+  /** One that has succeeded can fail yet: the buyer's bank sends it back. @throws StripeFault when there is no such refund, or it is settled */
   settleRefund(id: string, status: 'succeeded' | 'failed'): void {
     const refund = this.ledger.refunds.get(id);
-    if (refund?.status !== 'pending') throw missing('id', 'pending refund', id);
+    if (refund === undefined || refund.status === 'failed' || refund.status === status) throw missing('id', 'pending refund', id);
     this.take(settleRefund(this.rules, refund, status), refund.intent, id);
     this.store();
   }

@@ -3,7 +3,7 @@
  * body of another payment, or by one that a proxy has mangled.
  */
 import { z } from 'zod';
-import { GatewayError, type Intent, type IntentStatus, type Refund } from './gateway.ts';
+import { type Dispute, GatewayError, type Intent, type IntentStatus, type Refund } from './gateway.ts';
 import { fromStripeAmount } from './stripe-amounts.ts';
 import { declineOf } from './stripe-errors.ts';
 
@@ -69,6 +69,29 @@ const refundSchema = z.object({
   metadata: metadataSchema.nullish(),
 });
 
+const disputeStatuses = {
+  warning_needs_response: 'inquiry',
+  warning_under_review: 'inquiry',
+  warning_closed: 'inquiry',
+  // Ended before the bank took anything.
+  prevented: 'inquiry',
+  needs_response: 'open',
+  under_review: 'open',
+  appeal_needs_response: 'open',
+  appeal_under_review: 'open',
+  won: 'won',
+  lost: 'lost',
+} as const satisfies Record<string, Dispute['status']>;
+
+const disputeSchema = z.object({
+  object: z.literal('dispute'),
+  id: idSchema,
+  amount: amountSchema.min(1),
+  currency: currencySchema,
+  payment_intent: idSchema,
+  status: z.enum(Object.keys(disputeStatuses) as (keyof typeof disputeStatuses)[]),
+});
+
 const searchSchema = z.object({
   object: z.literal('search_result'),
   has_more: z.literal(false),
@@ -103,6 +126,7 @@ export function readIntent(answer: unknown, id?: string): Intent | undefined {
     capturedMinor: fromStripeAmount(intent.amount_received, intent.currency).minor,
     refundedMinor: fromStripeAmount(charge === null ? 0 : refundedOf(charge), intent.currency).minor,
     disputed: charge?.disputed ?? false,
+    disputes: [],
     actionUrl: intent.status === 'requires_action' ? (intent.next_action?.redirect_to_url?.url ?? undefined) : undefined,
     charge: typeof latest === 'string' ? latest : latest?.id,
     paymentMethod: intent.payment_method ?? undefined,
@@ -146,6 +170,14 @@ const refundStatuses = {
   canceled: 'failed',
 } as const satisfies Record<string, Refund['status']>;
 
+/** @throws GatewayError `GATEWAY_UNKNOWN` unless it is a dispute of this intent */
+export function readDispute(answer: unknown, { id: intent, amount: paid }: Intent): Dispute {
+  const { id, amount, currency, payment_intent, status } = readAnswer(disputeSchema, answer);
+  const taken = fromStripeAmount(amount, currency);
+  believe(payment_intent === intent && taken.currency === paid.currency);
+  return { id, amount: taken, status: disputeStatuses[status] };
+}
+
 /** Ids of what a search has found. It lags behind, so what else it tells is not to be believed. @throws GatewayError `GATEWAY_UNKNOWN` */
 export function readSearch(answer: unknown): readonly string[] {
   return readAnswer(searchSchema, answer).data.map(({ id }) => id);
@@ -160,7 +192,7 @@ export function readEvent(event: unknown): { readonly event: string; readonly in
     const { id: intent, metadata } = readAnswer(z.object({ id: idSchema, metadata: metadataSchema }), data.object);
     return metadata[referenceKey] === undefined ? undefined : { event: id, intent };
   }
-  if (type !== 'charge.refunded' && !type.startsWith('charge.dispute.') && !type.startsWith('refund.')) return undefined;
+  if (!/^(?:charge\.refunded$|charge\.refund\.|charge\.dispute\.|refund\.)/.test(type)) return undefined;
   const { payment_intent: intent } = readAnswer(z.object({ payment_intent: idSchema.nullish() }), data.object);
   return intent == null ? undefined : { event: id, intent };
 }

@@ -8,9 +8,9 @@
 import { createHash } from 'node:crypto';
 import { Stripe } from 'stripe';
 import type { Money } from '../money/money.ts';
-import { GatewayError, type Intent, type PaymentGateway, type Refund } from './gateway.ts';
+import { type Dispute, GatewayError, type Intent, type PaymentGateway, type Refund } from './gateway.ts';
 import { toStripeAmount } from './stripe-amounts.ts';
-import { believe, readEvent, readIntent, readRefund, readSearch, referenceKey } from './stripe-answers.ts';
+import { believe, readDispute, readEvent, readIntent, readRefund, readSearch, referenceKey } from './stripe-answers.ts';
 import { cardErrorOf, declineOf, gatewayErrorOf, isNotFound, isReplayedFailure } from './stripe-errors.ts';
 import { createStripeHttp } from './stripe-http.ts';
 import { checkOptions, type StripeGatewayOptions } from './stripe-options.ts';
@@ -59,13 +59,30 @@ export function createStripeGateway(options: StripeGatewayOptions): PaymentGatew
 
   async function find(id: string, signal: AbortSignal | undefined): Promise<Intent | undefined> {
     checkId(id);
+    let intent: Intent | undefined;
     try {
-      return readIntent(await http.call(signal, () => stripe.paymentIntents.retrieve(id, expandCharge)), id);
+      intent = readIntent(await http.call(signal, () => stripe.paymentIntents.retrieve(id, expandCharge)), id);
     } catch (error) {
       signal?.throwIfAborted();
       if (isNotFound(error)) return undefined;
       throw gatewayErrorOf(error, 'read a payment');
     }
+    return intent === undefined ? undefined : withDisputes(intent, signal);
+  }
+
+  /** The charge says only that there is one, not what it came to. */
+  async function withDisputes(intent: Intent, signal: AbortSignal | undefined): Promise<Intent> {
+    if (!intent.disputed) return intent;
+    const found: Dispute[] = [];
+    const pages = readPages(
+      (after) =>
+        call('list disputes', signal, () =>
+          stripe.disputes.list({ payment_intent: intent.id, limit: pageSize, ...(after === undefined ? {} : { starting_after: after }) }),
+        ),
+      (item) => readDispute(item, intent),
+    );
+    for await (const dispute of pages) found.push(dispute);
+    return { ...intent, disputes: found };
   }
 
   /** Stripe takes amounts of an intent without a currency: ten dollars of an intent in euros would be ten euros. */
@@ -93,7 +110,7 @@ export function createStripeGateway(options: StripeGatewayOptions): PaymentGatew
         return intent;
       },
     );
-    for await (const intent of intents) if (intent !== undefined) yield intent;
+    for await (const intent of intents) if (intent !== undefined) yield withDisputes(intent, signal);
   }
 
   async function refunds(id: string, signal: AbortSignal | undefined): Promise<readonly Refund[]> {

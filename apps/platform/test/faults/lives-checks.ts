@@ -25,7 +25,15 @@ export async function illegalLives(database: PlatformDatabase): Complaints {
   for (const order of orders) {
     const complain = (what: string) => complaints.push(`order ${order.id}, ${order.state}: ${what}`);
     const { id, mode, paid_at } = order;
-    let facts: OrderFacts = { state: 'draft', heldState: undefined, mode, priced: false, assigned: false, paid: paid_at !== null };
+    let facts: OrderFacts = {
+      state: 'draft',
+      heldState: undefined,
+      mode,
+      priced: false,
+      assigned: false,
+      paid: paid_at !== null,
+      takenBack: false,
+    };
     let version = 0;
     for (const { event, actor, from_state, to_state, version: stored } of events.get(id) ?? []) {
       version += 1;
@@ -104,7 +112,7 @@ export async function wrongMoney(database: PlatformDatabase, { ledger }: Pick<Sa
         union all
         select concat_ws(' ', 'order', o.id, 'is closed and', case when p.id is null then 'was not paid' else 'not paid out' end)
         from platform.orders o left join platform.payments p on p.order_id = o.id and p.status = 'captured'
-        where o.state = 'closed' and (p.id is null
+        where o.state = 'closed' and p.disputed is not true and (p.id is null
           or not exists (select 1 from platform.ledger_transactions t where t.key = 'accept:' || o.id)
           or not exists (select 1 from platform.ledger_transactions t where t.key = 'payout:' || o.id))
         union all
@@ -156,8 +164,8 @@ export async function wrongRecords(database: PlatformDatabase): Complaints {
     select 'offer:' || id as id, false as reminder from platform.offers
     union all select 'non-conformance:' || id, false from platform.non_conformances where disposition <> 'credit'
     union all select 'payment-receipt:' || id, false from platform.payments where captured_minor > 0
-    union all select 'payment-dispute:' || p.id || ':' || o.buyer_id, false
-      from platform.payments p join platform.orders o on o.id = p.order_id where p.disputed
+    union all select 'payment-dispute:' || d.id || ':' || o.buyer_id, false
+      from platform.disputes d join platform.payments p on p.id = d.payment_id join platform.orders o on o.id = p.order_id
     union all select 'payment-lapsed:' || p.id || ':' || p.user_id, false from platform.order_events e
       join platform.payments p on p.id = (e.data ->> 'payment')::bigint where e.event = 'lose_payment'
     union all select 'refund:' || id, false from platform.refunds

@@ -4,7 +4,10 @@ import type { Marketplace } from '../../marketplace.ts';
 
 export interface ApiDeps {
   readonly database: PlatformDatabase;
-  readonly tasks: Pick<Marketplace, 'orders' | 'offers' | 'quotes' | 'rejectParts' | 'grantCredit' | 'processPayment' | 'refundPayment'>;
+  readonly tasks: Pick<
+    Marketplace,
+    'orders' | 'offers' | 'quotes' | 'rejectParts' | 'grantCredit' | 'processPayment' | 'refundPayment' | 'payOut'
+  >;
   /** Requests a second of each user; twice as many may come at once. Default 50. */
   readonly requestRate?: number;
   /** Where a day begins: an IANA name. */

@@ -18,14 +18,17 @@ export const id = z
   .max(Number.MAX_SAFE_INTEGER)
   .meta({ examples: [7] });
 
-/** In a path. */
-export const pathId = z.object({
-  id: z
+const idInPath = (name: string) =>
+  z
     .string()
     .regex(/^[1-9]\d{0,14}$/, { error: 'expected an id, a whole number' })
     .transform(Number)
-    .openapi({ type: 'integer', minimum: 1, examples: [7], param: { name: 'id', in: 'path' } }),
-});
+    .openapi({ type: 'integer', minimum: 1, examples: [7], param: { name, in: 'path' } });
+
+/** In a path. */
+export const pathId = z.object({ id: idInPath('id') });
+/** A refund of a payment. */
+export const refundPath = z.object({ id: idInPath('id'), refund: idInPath('refund') });
 
 export const currency = z
   .string()

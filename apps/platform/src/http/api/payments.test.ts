@@ -126,6 +126,10 @@ describe('a refund', () => {
     await refuse({ amount: '50.01', currency: 'EUR' }, 'REFUND_TOO_LARGE');
     await refuse({ amount: '1.00', currency: 'USD' }, 'INVALID_AMOUNT');
     expect((await staff.call('POST', `/payments/${2 ** 40}/refunds`, asked)).status).toBe(404);
+    expect(await staff.call('POST', `/payments/${payment}/refunds`, { ...asked, reason: 'שלום' })).toMatchObject({
+      status: 400,
+      body: { errors: [{ path: 'reason' }] },
+    });
     expect(await api.database.selectFrom('refunds').selectAll().where('payment_id', '=', payment).execute()).toEqual([]);
   });
 

@@ -9,11 +9,11 @@ import { amountDue } from '../../orders/award.ts';
 import type { Order, PlatformTransaction } from '../../orders/orders.ts';
 import { paymentMethodSchema, reservation } from '../../payments/payment-input.ts';
 import { type Payment, PaymentError } from '../../payments/payments.ts';
-import { requestRefund, type StoredRefund } from '../../payments/refunds.ts';
+import { requestRefund, type StoredRefund, waiveRefund } from '../../payments/refunds.ts';
 import { noteActOf } from './caller-acts.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiError } from './errors.ts';
-import { id, instant, instantOf, instantOrNull, line, moneyIn, moneyOf, moneyOut, pathId, reference } from './fields.ts';
+import { id, instant, instantOf, instantOrNull, moneyIn, moneyOf, moneyOut, pathId, printedLine, reference, refundPath } from './fields.ts';
 import { lockOrderFor, partyOf } from './order-views.ts';
 import { before, listOf, pageOf, pageQuery, rowsFor } from './pages.ts';
 import { type Api, apiRoute, json, jsonBody, newApi } from './route.ts';
@@ -62,8 +62,10 @@ const refundShape = z
     amount: moneyOut,
     status: z.enum(['requested', 'succeeded', 'failed']),
     reason: z.string(),
+    replaces: id.nullable().meta({ description: 'A refund that has failed, and that this one stands for.' }),
     created_at: instant,
     settled_at: instant.nullable(),
+    waived_at: instant.nullable().meta({ description: 'Failed, and not to be given any more since then.' }),
   })
   .meta({ id: 'Refund' });
 
@@ -86,8 +88,11 @@ const wholePaymentShape = z
 const refundIn = z
   .strictObject({
     amount: moneyIn,
-    reason: line(200).meta({ description: 'The buyer reads it.', examples: ['two parts were missing'] }),
+    reason: printedLine(200).meta({ description: 'The buyer reads it, on the credit note too.', examples: ['two parts were missing'] }),
     reference: reference.meta({ description: 'Of this payment: the same again is one refund.', examples: ['ticket-12'] }),
+    replaces: id
+      .optional()
+      .meta({ description: 'A refund of this payment that has failed: what is reserved for it is not reserved any more.' }),
   })
   .meta({
     id: 'RefundToMake',
@@ -140,16 +145,31 @@ const read = apiRoute(
 );
 
 const refund = apiRoute(
-  { roles: ['staff'], codes: ['REFUND_TOO_LARGE', 'INVALID_AMOUNT', 'REFERENCE_TAKEN'] },
+  { roles: ['staff'], codes: ['REFUND_TOO_LARGE', 'NOT_CAPTURED', 'NOT_FAILED', 'INVALID_AMOUNT', 'REFERENCE_TAKEN'] },
   {
     method: 'post',
     path: '/payments/{id}/refunds',
     operationId: 'refundPayment',
     summary: 'Give money back',
-    description: 'At most what was captured, and has neither gone back nor been paid out.',
+    description:
+      'At most what was captured, and has neither gone back nor been paid out. What a refund that has failed was to give back is kept from the manufacturer until another one `replaces` it, or it is waived.',
     tags,
     request: { params: pathId, body: jsonBody(refundIn) },
     responses: { 200: json('The refund that there was.', startedRefundShape), 202: json('The new refund.', startedRefundShape) },
+  },
+);
+
+const waive = apiRoute(
+  { roles: ['staff'], codes: ['NOT_FAILED'] },
+  {
+    method: 'post',
+    path: '/payments/{id}/refunds/{refund}/waive',
+    operationId: 'waiveRefund',
+    summary: 'Say that a refund that has failed is not to be given',
+    description: 'What was reserved for it is the manufacturer’s, and paid out with the rest.',
+    tags,
+    request: { params: refundPath },
+    responses: { 200: json('The refund as it is now.', refundShape) },
   },
 );
 
@@ -214,18 +234,46 @@ export function payments({ database, tasks }: ApiDeps): Api {
       });
       if (!fresh) {
         const { amount, reason } = asked;
-        const same = noted.amount_minor === amount.minor && noted.currency === amount.currency && noted.reason === reason;
+        const same =
+          noted.amount_minor === amount.minor &&
+          noted.currency === amount.currency &&
+          noted.reason === reason &&
+          noted.replaces === (asked.replaces ?? null);
         if (!same) throw new ApiError('REFERENCE_TAKEN');
         return { refund: refundOf(noted), job: null };
       }
       const { id: job } = await tasks.refundPayment.enqueue({ refund_id: noted.id }, { transaction });
       const { amount_minor, currency } = noted;
       const data = { refund: noted.id, amount_minor, currency };
+      if (asked.replaces !== undefined) await payOutRest(transaction, payment);
       await noteActOf(transaction, caller, { action: 'payment.refund', subject: `payment:${payment}`, data });
       return { refund: refundOf(noted), job };
     });
     return started.job === null ? c.json(started, 200) : c.json(started, 202);
   });
+
+  api.openapi(waive, async (c) => {
+    const { id: payment, refund: number } = c.req.valid('param');
+    const waived = await database.transaction().execute(async (transaction) => {
+      const changed = await waiveRefund(transaction, payment, number);
+      await payOutRest(transaction, payment);
+      const subject = `payment:${payment}`;
+      await noteActOf(transaction, c.get('caller'), { action: 'payment.refund.waive', subject, data: { refund: number } });
+      return changed;
+    });
+    return c.json(refundOf(waived), 200);
+  });
+
+  /** Of an order that was paid out without it. */
+  async function payOutRest(transaction: PlatformTransaction, payment: number): Promise<void> {
+    const { id: order, state } = await transaction
+      .selectFrom('payments')
+      .innerJoin('orders', 'orders.id', 'payments.order_id')
+      .select(['orders.id', 'orders.state'])
+      .where('payments.id', '=', payment)
+      .executeTakeFirstOrThrow();
+    if (state === 'closed') await tasks.payOut.enqueue({ order_id: order }, { transaction });
+  }
 
   return api;
 }
@@ -292,14 +340,16 @@ function attemptOf({ number, outcome, decline_code, begun_at, ended_at }: Select
 }
 
 function refundOf(refund: StoredRefund): z.infer<typeof refundShape> {
-  const { id, reference, amount_minor, currency, status, reason, created_at, settled_at } = refund;
+  const { id, reference, amount_minor, currency, status, reason, replaces, created_at, settled_at, waived_at } = refund;
   return {
     id,
     reference,
     amount: moneyOf(amount_minor, currency),
     status,
     reason,
+    replaces,
     created_at: instantOf(created_at),
     settled_at: instantOrNull(settled_at),
+    waived_at: instantOrNull(waived_at),
   };
 }

@@ -78,6 +78,12 @@ async function scene() {
     .values({ payment_id: payment, intent: `pi_${payment}`, kind: 'captured', detail: '{}' })
     .returning('id')
     .executeTakeFirstOrThrow();
+  const { id: failed } = await database
+    .insertInto('refunds')
+    .values({ payment_id: payment, reference: `failed:${payment}`, amount_minor: 1, currency: 'EUR', reason: 'x' })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  await database.updateTable('refunds').set({ status: 'failed' }).where('id', '=', failed).execute();
   const noProfile = await newUser(database, 'manufacturer');
   return {
     ...people,
@@ -93,6 +99,7 @@ async function scene() {
       asked,
       given,
       payment,
+      failed,
       difference,
       noProfile,
       invoice: issued?.id ?? 0,
@@ -171,6 +178,13 @@ const table: readonly (readonly [string, string, (scene: Scene) => string, unkno
     ({ payment }) => `/payments/${payment}/refunds`,
     { amount: price, reason: 'x', reference: 'x' },
     [403, 403, 403, 403, 202],
+  ],
+  [
+    'POST',
+    '/payments/{id}/refunds/{refund}/waive',
+    ({ payment, failed }) => `/payments/${payment}/refunds/${failed}/waive`,
+    undefined,
+    [403, 403, 403, 403, 200],
   ],
   ['GET', '/invoices', () => '/invoices', undefined, [200, 200, 200, 200, 200]],
   ['GET', '/invoices/{id}', ({ invoice }) => `/invoices/${invoice}`, undefined, [404, 200, 404, 200, 200]],
