@@ -221,6 +221,12 @@ describe('an order', { timeout: 60_000 }, () => {
     await state('sourcing');
     const quote = await database.selectFrom('quotes').selectAll().where('order_id', '=', order).executeTakeFirstOrThrow();
     const uses = [{ week: weeks[2] ?? '', minutes: 120 }];
+    // With the tax it would be more than a card can be charged.
+    await expect(
+      database
+        .transaction()
+        .execute((transaction) => tasks.quotes.submit(transaction, quote.id, maker.user, parseAmount('900000.00', 'EUR'), uses)),
+    ).rejects.toMatchObject({ code: 'INVALID_AMOUNT' });
     await database
       .transaction()
       .execute((transaction) => tasks.quotes.submit(transaction, quote.id, maker.user, parseAmount('99.00', 'EUR'), uses));

@@ -3,7 +3,7 @@
  * that base times rate is the tax that is printed beside them (EN 16931, rule BR-CO-17). A credit note is calculated as the invoice
  * would be and then negated, so that both cancel out to the cent.
  */
-import { add, type Money, money, negated, share } from '../money/money.ts';
+import { add, chargeStep, type Money, money, negated, share } from '../money/money.ts';
 
 export type InvoiceKind = 'invoice' | 'credit_note';
 
@@ -103,11 +103,12 @@ export function calculateTotals(kind: InvoiceKind, lines: readonly InvoiceLine[]
   };
 }
 
-/** What of an amount that includes tax is not tax, rounded half away from zero. @param rate hundredths of a percent */
+/** What of an amount that includes tax is not tax, rounded as share() rounds. @param rate hundredths of a percent */
 export function netOf({ minor, currency }: Money, rate: number): Money {
   const whole = 10_000n + BigInt(rate);
-  const doubled = (2n * BigInt(Math.abs(minor)) * 10_000n + whole) / (2n * whole);
-  return money(minor < 0 ? -Number(doubled) : Number(doubled), currency);
+  const step = BigInt(chargeStep(currency));
+  const net = Number(((2n * BigInt(Math.abs(minor)) * 10_000n + whole * step) / (2n * whole * step)) * step);
+  return money(minor < 0 ? -net : net, currency);
 }
 
 function netOfLine({ quantity, unitPrice, taxRate }: InvoiceLine, index: number): Money {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { need, offer, supplier, today, weeksFromToday } from '../../test/matching-market.ts';
-import { currencyOf, largestMinor } from '../money/money.ts';
+import { currencyOf, largestMinor, money } from '../money/money.ts';
 import { type Candidate, candidatesOf, type OrderNeed, type Reason, type Supplier } from './candidates.ts';
 
 const usd = currencyOf('USD');
@@ -160,6 +160,13 @@ describe('currency and price', () => {
     expect(reasonsOf({ budgetMinor: 71_000 })).toEqual([]);
     expect(reasonsOf({ budgetMinor: 70_999 })).toEqual([
       { code: 'OVER_BUDGET', price: { minor: 71_000, currency: 'EUR' }, budgetMinor: 70_999 },
+    ]);
+  });
+
+  it('leaves out a price that no card can be charged', () => {
+    const price = money(1_000_000_000, 'EUR');
+    expect(reasonsOf({}, offers({ setupMinor: 0, hourMinor: 0, unitMinor: 0, minimumMinor: price.minor }))).toEqual([
+      { code: 'PRICE_NOT_CHARGEABLE', price },
     ]);
   });
 

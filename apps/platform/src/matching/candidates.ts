@@ -5,6 +5,7 @@
  * Pure, like all of matching: what day it is comes in, and so do the suppliers with the machine time that they have free.
  */
 import { addDays } from '../calendar/business-days.ts';
+import { whyNotChargeable } from '../money/chargeable.ts';
 import type { CurrencyCode, Money } from '../money/money.ts';
 import type { OrderNeed, ProcessOffer, Supplier } from './market.ts';
 import { checkNeed, checkToday, faultOf, mostLeadDays } from './market-checks.ts';
@@ -36,7 +37,9 @@ export type Reason =
   | { readonly code: 'TOO_SOON'; readonly canBeginOn: string; readonly shipBy: string }
   | { readonly code: 'NO_CAPACITY'; readonly neededMinutes: number; readonly freeMinutes: number }
   | { readonly code: 'OVER_BUDGET'; readonly price: Money; readonly budgetMinor: number }
-  | { readonly code: 'PRICE_TOO_LARGE' };
+  | { readonly code: 'PRICE_TOO_LARGE' }
+  /** No card can be charged so much, or so little. */
+  | { readonly code: 'PRICE_NOT_CHARGEABLE'; readonly price: Money };
 
 export interface LeftOut {
   readonly supplierId: string;
@@ -164,6 +167,7 @@ function timeReason(need: OrderNeed, offer: ProcessOffer, { weeks, canBeginOn, s
 
 function priceReasons({ budgetMinor }: OrderNeed, price: Money | undefined): readonly Reason[] {
   if (price === undefined) return [{ code: 'PRICE_TOO_LARGE' }];
+  if (whyNotChargeable(price) !== undefined) return [{ code: 'PRICE_NOT_CHARGEABLE', price }];
   return budgetMinor !== undefined && price.minor > budgetMinor ? [{ code: 'OVER_BUDGET', price, budgetMinor }] : [];
 }
 

@@ -39,6 +39,12 @@ describe('priceOf', () => {
     expect(minor({ unitMinor: Number.MAX_SAFE_INTEGER }, 1_000_000_000, 1, 1_000_000)).toBeUndefined();
   });
 
+  it('is what can be charged, where the currency has three decimals', () => {
+    const model = { currency: currencyOf('KWD'), hourMinor: 1_111 };
+    expect(minor(model, 1, 60)).toBe(1_110);
+    expect(minor({ ...model, minimumMinor: 5_001 }, 1, 60)).toBe(5_010);
+  });
+
   it('is in the currency of the prices', () => {
     expect(priceOf(offer({ currency: currencyOf('JPY') }), { quantity: 1, minutes: 1 }, 10_000)?.currency).toBe('JPY');
   });

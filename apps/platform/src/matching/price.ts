@@ -2,7 +2,7 @@
  * What an order costs at a supplier, from the prices that the supplier has set for a process. Whole numbers all the way and rounded
  * once at the end, so that the same order has the same price wherever and whenever it is calculated.
  */
-import { type CurrencyCode, largestMinor, type Money, money } from '../money/money.ts';
+import { type CurrencyCode, chargeStep, largestMinor, type Money, money } from '../money/money.ts';
 
 /** Amounts are whole minor units of the one currency. */
 export interface PriceModel {
@@ -29,7 +29,7 @@ const minutesPerHour = 60n;
 const basisPoints = 10_000n;
 
 /**
- * (setup + hours + parts) x the material's factor, rounded to the minor unit, half up, and at least the minimum.
+ * (setup + hours + parts) x the material's factor, rounded to what can be charged, half up, and at least the minimum.
  *
  * @param factor of the order's material, from `materialFactors`
  * @returns undefined for more than money can be
@@ -37,7 +37,8 @@ const basisPoints = 10_000n;
 export function priceOf(model: PriceModel, { quantity, minutes }: Work, factor: number): Money | undefined {
   const whole = BigInt(model.setupMinor) + BigInt(model.unitMinor) * BigInt(quantity);
   const scaled = (whole * minutesPerHour + BigInt(model.hourMinor) * BigInt(minutes)) * BigInt(factor);
-  const scale = minutesPerHour * basisPoints;
-  const price = Math.max(Number((scaled + scale / 2n) / scale), model.minimumMinor);
+  const step = chargeStep(model.currency);
+  const scale = minutesPerHour * basisPoints * BigInt(step);
+  const price = Math.max(Number((scaled + scale / 2n) / scale), Math.ceil(model.minimumMinor / step)) * step;
   return price > largestMinor ? undefined : money(price, model.currency);
 }

@@ -156,18 +156,6 @@ describe('rank', () => {
     expect(smoothedOnTime({ onTime: 0, deliveries: 1 })).toBeCloseTo(9 / 11, 12);
   });
 
-  it('lets what is free of charge be the cheapest', () => {
-    const free = offers({ setupMinor: 0, hourMinor: 0, unitMinor: 0, minimumMinor: 0 });
-    const ranked = rank(order, [supplier({ id: 'a' }), supplier({ id: 'b', ...free }), supplier({ id: 'c', ...free })], {
-      today,
-    }).candidates;
-    expect(ranked.map(({ supplierId, parts }) => [supplierId, parts.price])).toEqual([
-      ['b', 1],
-      ['c', 1],
-      ['a', 0],
-    ]);
-  });
-
   it('comes back from JSON as it was, with those left out', () => {
     const { needs, suppliers } = market(5, 40, 3);
     for (const one of needs) {

@@ -97,6 +97,12 @@ describe('money', () => {
     );
   });
 
+  it('a share in three decimals is what can be charged', () => {
+    expect(share(money(5_120, 'KWD'), 1_234).minor).toBe(630);
+    expect(share(money(-5_120, 'KWD'), 1_234).minor).toBe(-630);
+    expect(share(money(50, 'KWD'), 1_000).minor).toBe(10);
+  });
+
   it.each([10_001, -1, 1.5, Number.NaN])('%d hundredths of a percent are refused', (basisPoints) => {
     expect(() => share(eur(1), basisPoints)).toThrow(MoneyError);
   });

@@ -42,6 +42,11 @@ export function exponentOf(currency: CurrencyCode): number {
   return (known.get(currency) as DineroCurrency<number>).exponent;
 }
 
+/** Amounts that can be charged are multiples of this: of three decimals, card networks know two. */
+export function chargeStep(currency: CurrencyCode): number {
+  return exponentOf(currency) === 3 ? 10 : 1;
+}
+
 /** @throws MoneyError unless `minor` is a whole number within the bounds, and `currency` one */
 export function money(minor: number, currency: string): Money {
   if (!Number.isSafeInteger(minor) || Math.abs(minor) > largestMinor) {
@@ -88,7 +93,7 @@ export function negated({ minor, currency }: Money): Money {
 }
 
 /**
- * A share of an amount, in hundredths of a percent (10,000 is all of it), rounded to the minor unit, half away from zero: a
+ * A share of an amount, in hundredths of a percent (10,000 is all of it), rounded to what can be charged, half away from zero: a
  * refund gives back what was taken.
  *
  * @throws MoneyError when `basisPoints` is no whole number from 0 to 10,000
@@ -98,7 +103,9 @@ export function share({ minor, currency }: Money, basisPoints: number): Money {
     throw new MoneyError('expected hundredths of a percent, a whole number from 0 to 10000');
   }
   const part = multiply(asDinero({ minor, currency }), { amount: basisPoints, scale: 4 });
-  return money(toSnapshot(transformScale(part, exponentOf(currency), halfAwayFromZero)).amount, currency);
+  const step = chargeStep(currency);
+  const scale = exponentOf(currency) - Math.log10(step);
+  return money(toSnapshot(transformScale(part, scale, halfAwayFromZero)).amount * step, currency);
 }
 
 /** As parseAmount() reads it, such as `1234.50`. */

@@ -1,11 +1,12 @@
 /** What an award settles beside manufacturer and price: the tax that the buyer pays, and so what is due. */
 import { type TaxParty, taxRuling } from '../invoices/tax-rules.ts';
+import { mustBeChargeable } from '../money/chargeable.ts';
 import { add, type Money, money, share } from '../money/money.ts';
 import type { Order, PlatformTransaction } from './orders.ts';
 
 export type AwardTax = Pick<Order, 'tax_rule' | 'tax_rate' | 'tax_minor'> & { readonly tax_rule: NonNullable<Order['tax_rule']> };
 
-/** @throws TaxRuleError */
+/** @throws TaxRuleError, MoneyError when no card can be charged price and tax */
 export async function taxOfAward(
   transaction: PlatformTransaction,
   { buyer_id, currency }: Pick<Order, 'buyer_id' | 'currency'>,
@@ -20,7 +21,10 @@ export async function taxOfAward(
     .executeTakeFirstOrThrow();
   const buyer = await transaction.selectFrom('users').select(['country', 'vat_id']).where('id', '=', buyer_id).executeTakeFirstOrThrow();
   const { rule, rate } = taxRuling(partyOf(seller), partyOf(buyer));
-  return { tax_rule: rule, tax_rate: rate, tax_minor: share(money(priceMinor, currency), rate).minor };
+  const price = money(priceMinor, currency);
+  const tax = share(price, rate);
+  mustBeChargeable(add(price, tax));
+  return { tax_rule: rule, tax_rate: rate, tax_minor: tax.minor };
 }
 
 /** What the buyer pays: price and tax. undefined before there is a price. */

@@ -72,7 +72,7 @@ export class Orders {
    * Makes an event of an order happen.
    *
    * @returns the order as it is then
-   * @throws OrderStateError, OrderError; TaxRuleError for an award
+   * @throws OrderStateError, OrderError; TaxRuleError, MoneyError for an award
    */
   async apply(transaction: PlatformTransaction, id: number, change: OrderChange): Promise<Order> {
     const order = await lockOrder(transaction, id);

@@ -3,6 +3,7 @@ import type { Selectable } from 'kysely';
 import type { QuotesTable } from '../database/marketplace-tables.ts';
 import type { WeekUse } from '../matching/production-slots.ts';
 import { type Money, sameCurrency } from '../money/money.ts';
+import { taxOfAward } from './award.ts';
 import { bookCapacity, freeCapacity } from './capacity.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from './orders.ts';
 
@@ -79,11 +80,13 @@ export class Quotes {
   /**
    * A manufacturer says what he wants for it, and in which ISO weeks he would make it; again, as long as nobody has it.
    *
-   * @throws QuoteError, OrderStateError, MoneyError
+   * @throws QuoteError, OrderStateError, MoneyError, TaxRuleError
    */
   async submit(transaction: PlatformTransaction, id: number, user: number, price: Money, uses: readonly WeekUse[]): Promise<Order> {
     const { order, quote } = await this.#open(transaction, id, user, ['requested', 'quoted']);
     sameCurrency(price, { minor: 0, currency: quote.currency as Money['currency'] });
+    // An award that could not be paid is refused now.
+    await taxOfAward(transaction, order, quote.manufacturer_id, price.minor);
     if (uses.reduce((sum, { minutes }) => sum + minutes, 0) !== order.minutes || new Set(uses.map(({ week }) => week)).size < uses.length) {
       throw new QuoteError('WRONG_HOURS', `name each week once, with ${order.minutes} minutes in all`);
     }

@@ -6,6 +6,7 @@ import { type RawBuilder, type Selectable, sql } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { RefundsTable } from '../database/money-tables.ts';
 import { book, inEscrow, refunded } from '../ledger/ledger.ts';
+import { mustBeChargeable } from '../money/chargeable.ts';
 import { type Money, money, subtract } from '../money/money.ts';
 import type { Order, PlatformTransaction } from '../orders/orders.ts';
 import { GatewayError, type Refund as GatewayRefund, type PaymentGateway } from './gateway.ts';
@@ -43,7 +44,7 @@ export interface RefundRequest {
  * Notes a refund.
  *
  * @returns it, and whether it is new
- * @throws RefundError
+ * @throws RefundError, MoneyError
  */
 export async function requestRefund(
   transaction: PlatformTransaction,
@@ -53,6 +54,7 @@ export async function requestRefund(
   const there = await transaction.selectFrom('refunds').selectAll().where('reference', '=', reference).executeTakeFirst();
   if (there !== undefined) return { refund: there, fresh: false };
   if (payment.captured_minor === 0) throw new RefundError('NOT_CAPTURED', 'nothing was captured of this payment');
+  mustBeChargeable(amount);
   if (replaces !== undefined) await mustWait(transaction, id, replaces);
   // What was captured, and has neither gone back, nor been taken back, nor been paid out. Also for a different currency.
   if (subtract(await freeInEscrow(transaction, order), amount).minor < 0 || amount.minor <= 0) {

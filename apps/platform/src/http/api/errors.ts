@@ -48,7 +48,7 @@ export const answers = {
   RESOLVED: { status: 409, title: 'This difference is resolved already' },
   TOO_LARGE: { status: 413, title: 'The body is too large' },
   NOT_JSON: { status: 415, title: 'The body must be JSON' },
-  INVALID_AMOUNT: { status: 422, title: 'The amount is of another currency than it should be, or too large' },
+  INVALID_AMOUNT: { status: 422, title: 'The amount is of another currency than it should be, or no card can be charged so much' },
   QUANTITY: { status: 422, title: 'These are more parts than were ordered, or none' },
   WRONG_HOURS: { status: 422, title: 'These are not the minutes that the order takes' },
   REFUND_TOO_LARGE: { status: 422, title: 'More than was paid, and has neither gone back nor been paid out' },
@@ -103,7 +103,7 @@ const ours = [
   [RefundError, true],
   [AccountError, true],
   [PaymentError, false],
-  [MoneyError, false],
+  [MoneyError, true],
   [TaxRuleError, false],
 ] as const;
 

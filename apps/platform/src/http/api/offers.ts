@@ -42,7 +42,7 @@ const list = apiRoute(
 );
 
 const accept = apiRoute(
-  { roles: ['manufacturer'], codes: ['OFFER_OVER', 'NO_CAPACITY', 'ILLEGAL_EVENT', 'RATE_UNKNOWN'] },
+  { roles: ['manufacturer'], codes: ['OFFER_OVER', 'NO_CAPACITY', 'ILLEGAL_EVENT', 'RATE_UNKNOWN', 'INVALID_AMOUNT'] },
   {
     method: 'post',
     path: '/offers/{id}/accept',

@@ -74,7 +74,7 @@ const listOfOrder = apiRoute(
 );
 
 const submit = apiRoute(
-  { roles: ['manufacturer'], codes: ['QUOTE_OVER', 'ILLEGAL_EVENT', 'WRONG_HOURS', 'INVALID_AMOUNT'] },
+  { roles: ['manufacturer'], codes: ['QUOTE_OVER', 'ILLEGAL_EVENT', 'WRONG_HOURS', 'INVALID_AMOUNT', 'RATE_UNKNOWN'] },
   {
     method: 'post',
     path: '/quotes/{id}/submit',
@@ -101,7 +101,7 @@ const decline = apiRoute(
 );
 
 const award = apiRoute(
-  { roles: ['buyer'], codes: ['QUOTE_OVER', 'NO_CAPACITY', 'ILLEGAL_EVENT', 'RATE_UNKNOWN'] },
+  { roles: ['buyer'], codes: ['QUOTE_OVER', 'NO_CAPACITY', 'ILLEGAL_EVENT', 'RATE_UNKNOWN', 'INVALID_AMOUNT'] },
   {
     method: 'post',
     path: '/quotes/{id}/award',
