@@ -4,6 +4,7 @@ import { startPostgres, type TestPostgres } from '../test/database.ts';
 import { newManufacturer, newOrder, newUser } from '../test/marketplace.ts';
 import { patience } from '../test/patience.ts';
 import { invoiceLinks, startTestPlatform, type TestPlatform, type TestPlatformOptions } from '../test/platform.ts';
+import { changeUser } from './accounts/users.ts';
 import { addDays, dayIn } from './calendar/business-days.ts';
 import { nextWeek, weekOf } from './calendar/iso-week.ts';
 import { invoiceFile } from './invoices/stored-invoices.ts';
@@ -213,6 +214,38 @@ describe('an order', { timeout: 60_000 }, () => {
       );
     await expect.poll(papers, patience).toEqual([due, -due]);
     await agrees();
+  });
+
+  it('between two companies of the EU is without tax once their VAT ids are checked, and keeps these for its invoice', async () => {
+    const { database, awarded, happens, state, paid, maker, buyer, read } = await scene();
+    const isFrom = (user: number, country: string, vat_id: string, vat_id_checked_at: Date | null) =>
+      database.updateTable('users').set({ country, vat_id, vat_id_checked_at }).where('id', '=', user).execute();
+    await isFrom(maker.user, 'DE', 'DE123456789', new Date());
+    await isFrom(buyer, 'FR', 'FRXX999999999', new Date());
+    await awarded();
+    await state('payment_authorised');
+    expect(await read()).toMatchObject({ tax_rule: 'reverse_charge', tax_minor: 0 });
+    await database.transaction().execute((transaction) => changeUser(transaction, buyer, { vat_id: null }));
+    await happens('begin_production', 'manufacturer', maker.user);
+    await paid('captured');
+    for (const event of ['finish_production', 'ship'] as const) await happens(event, 'manufacturer', maker.user);
+    const papers = async () => (await database.selectFrom('invoices').select('document').execute()).map(({ document }) => document);
+    await expect
+      .poll(papers, patience)
+      .toMatchObject([{ reverseCharge: true, seller: { vatId: 'DE123456789' }, buyer: { vatId: 'FRXX999999999' } }]);
+  });
+
+  it('of a buyer whose VAT id nobody has checked bears the tax', async () => {
+    const { database, awarded, state, maker, buyer, read } = await scene();
+    await database
+      .updateTable('users')
+      .set({ country: 'DE', vat_id: 'DE123456789', vat_id_checked_at: new Date() })
+      .where('id', '=', maker.user)
+      .execute();
+    await database.updateTable('users').set({ country: 'FR', vat_id: 'FRXX999999999' }).where('id', '=', buyer).execute();
+    await awarded();
+    await state('payment_authorised');
+    expect(await read()).toMatchObject({ tax_rule: 'destination', tax_rate: 2_000 });
   });
 
   it('that asks for quotes goes to whom the buyer awards it', async () => {

@@ -61,6 +61,12 @@ describe('npm run accounts', () => {
       vat_id: 'DE123456789',
     });
 
+    expect(await run('check-vat-id', 'stella@example.com', 'DE987654321')).toMatchObject({ code: 1, out: '' });
+    expect(await run('check-vat-id', 'stella@example.com', 'DE123456789')).toMatchObject({ code: 0, err: '' });
+    expect(await database.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()).toMatchObject({
+      vat_id_checked_at: expect.any(Date) as Date,
+    });
+
     const made = await run('add-key', 'STELLA@example.com', '--label', 'desk');
     expect(made).toMatchObject({ code: 0, err: '', out: expect.stringMatching(/^tlk_[\w-]{43}\n$/) as string });
     const caller = await authenticate(database, `Bearer ${made.out.trim()}`);
@@ -83,7 +89,7 @@ describe('npm run accounts', () => {
 
     const acts = await database.selectFrom('audit').selectAll().where('subject', '=', `user:${id}`).orderBy('id').execute();
     expect(acts.map(({ actor, actor_id, action, subject }) => [actor, actor_id, action, subject])).toEqual(
-      ['user.create', 'key.create', 'key.revoke'].map((action) => ['operator', null, action, `user:${id}`]),
+      ['user.create', 'user.check-vat-id', 'key.create', 'key.revoke'].map((action) => ['operator', null, action, `user:${id}`]),
     );
     expect(JSON.stringify(acts)).not.toMatch(/Stella|@|desk|tlk_/);
   });
@@ -104,6 +110,8 @@ describe('npm run accounts', () => {
 
   it.each([
     [['add-user', ...stella.slice(0, 4), '--email', 'Taken@example.com', '--country', 'DE'], 1, 'another user has this email address'],
+    [['add-user', '--role', 'buyer', ...stella.slice(2)], 1, 'give an --address'],
+    [['add-user', ...stella, '--vat-id', 'FR123456789'], 1, 'a VAT id begins with the letters of its country'],
     [['add-key', 'nobody@example.com', '--label', 'x'], 1, 'there is no user with this email address'],
     [['add-key', '999999', '--label', 'x'], 1, 'there is no such user'],
     [['keys', '999999'], 1, 'there is no such user'],

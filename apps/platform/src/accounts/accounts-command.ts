@@ -14,7 +14,7 @@ import { readSettings } from '../settings.ts';
 import { AccountError } from './account-error.ts';
 import { type ApiKey, createApiKey, revokeApiKey, revokeApiKeys, selectApiKeys } from './api-keys.ts';
 import { type Act, noteAct } from './audit.ts';
-import { addUser, line, newUserFields, type User, userById, userRoles } from './users.ts';
+import { addUser, line, newUserFields, noteVatIdChecked, type User, userById, userRoles } from './users.ts';
 
 interface Output {
   readonly json?: boolean;
@@ -45,17 +45,41 @@ export function accountsCommand(env: Readonly<Record<string, string | undefined>
     .requiredOption('--name <name>', 'as mails and invoices have it', reading(newUserFields.name))
     .requiredOption('--email <address>', 'where mails go; no other user has it', reading(newUserFields.email))
     .requiredOption('--country <country>', 'of the address, such as DE', reading(newUserFields.country))
-    .option('--address <line>', 'a line of the postal address, without name and country; up to 6 times', readingLines, [])
+    .option(
+      '--address <line>',
+      'a line of the postal address, without name and country; up to 6 times; the staff needs none',
+      readingLines,
+      [],
+    )
     .option('--vat-id <id>', 'such as DE123456789', reading(newUserFields.vat_id))
     .option('-j, --json', 'print a JSON document')
     .action(({ role, name, email, country, address, vatId, json }: NewUserOptions) =>
       withDatabase(async (database) => {
+        if (role !== 'staff' && address.length === 0)
+          throw new AccountError('ADDRESS_MISSING', 'give an --address: invoices need one of whoever buys or makes');
         const { id } = await database.transaction().execute(async (transaction) => {
           const added = await addUser(transaction, { role, name, email, country, address, vat_id: vatId });
           await note(transaction, { action: 'user.create', subject: `user:${added.id}`, data: { role } });
           return added;
         });
         print(json === true ? JSON.stringify({ id, role }) : `user ${id} (${role})`);
+      }),
+    );
+
+  program
+    .command('check-vat-id')
+    .description("say that a VAT id was checked to be the user's: from now on it counts for tax")
+    .argument('<user>', 'the id or the email address of the user')
+    .argument('<vat-id>', 'that was checked', reading(newUserFields.vat_id))
+    .option('-j, --json', 'print a JSON document')
+    .action((name: string, vatId: string, { json }: Output) =>
+      withDatabase(async (database) => {
+        const { id } = await userNamed(database, name);
+        await database.transaction().execute(async (transaction) => {
+          await noteVatIdChecked(transaction, id, vatId);
+          await note(transaction, { action: 'user.check-vat-id', subject: `user:${id}` });
+        });
+        print(json === true ? JSON.stringify({ id, checked: true }) : `the VAT id of user ${id} is checked`);
       }),
     );
 

@@ -5,7 +5,10 @@ import type { PlatformDatabase } from '../database/database.ts';
 import type { UsersTable } from '../database/marketplace-tables.ts';
 import { addressSchema } from '../email/addresses.ts';
 import { isPrintable } from '../invoices/invoice-fonts.ts';
+import { canBeSeen } from '../invoices/printable-text.ts';
 import { vatIdPattern } from '../invoices/tax.ts';
+import { isIdOf } from '../invoices/tax-rules.ts';
+import type { PlatformTransaction } from '../orders/orders.ts';
 import { AccountError } from './account-error.ts';
 
 export type User = Selectable<UsersTable>;
@@ -26,7 +29,9 @@ export const line = (longest: number) =>
 
 /** One that may have to stand on an invoice. */
 export const printedLine = (longest: number) =>
-  line(longest).refine(isPrintable, { error: 'expected letters of Latin, Greek or Cyrillic scripts, as invoices are printed in' });
+  line(longest)
+    .refine(canBeSeen, { error: 'expected something that can be seen' })
+    .refine(isPrintable, { error: 'expected letters of Latin, Greek or Cyrillic scripts, as invoices are printed in' });
 
 export const country = z.string().regex(/^[A-Z]{2}$/, { error: 'expected a country as ISO 3166-1 has it, such as DE' });
 
@@ -41,7 +46,7 @@ export const userFields = {
   vat_id: z
     .string()
     .regex(vatIdPattern, { error: 'expected a VAT id such as DE123456789' })
-    .meta({ description: 'Decides about tax within the EU.', examples: ['DE123456789'] }),
+    .meta({ description: 'Of the own country. Decides about tax within the EU once the staff has checked it.', examples: ['DE123456789'] }),
 };
 
 export const newUserFields = {
@@ -55,8 +60,9 @@ export interface NewUser extends Pick<User, 'role' | 'name' | 'email' | 'address
   readonly vat_id?: string | undefined;
 }
 
-/** @throws AccountError `EMAIL_TAKEN` */
+/** @throws AccountError `EMAIL_TAKEN`, `VAT_ID_COUNTRY` */
 export async function addUser(transaction: Pick<PlatformDatabase, 'insertInto'>, { vat_id, ...user }: NewUser): Promise<User> {
+  mustBeOf(user, vat_id);
   const added = await transaction
     .insertInto('users')
     .values({ ...user, vat_id: vat_id ?? null })
@@ -71,11 +77,44 @@ export type UserChange = {
   readonly [Field in 'name' | 'address' | 'vat_id']?: User[Field] | undefined;
 };
 
-/** Changes what is given. @throws AccountError `NOT_FOUND` */
-export async function changeUser(transaction: Pick<PlatformDatabase, 'updateTable'>, id: number, change: UserChange): Promise<User> {
-  const changed = await transaction.updateTable('users').set(change).where('id', '=', id).returningAll().executeTakeFirst();
-  if (changed === undefined) throw noUser();
-  return changed;
+/** Changes what is given. Another VAT id is not checked yet. @throws AccountError `NOT_FOUND`, `VAT_ID_COUNTRY` */
+export async function changeUser(transaction: PlatformTransaction, id: number, change: UserChange): Promise<User> {
+  const before = await lockUser(transaction, id);
+  const { vat_id = before.vat_id } = change;
+  mustBeOf(before, vat_id);
+  return transaction
+    .updateTable('users')
+    .set({ ...change, ...(vat_id === before.vat_id ? {} : { vat_id_checked_at: null }) })
+    .where('id', '=', id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+/**
+ * The staff has found that this VAT id is the user's: from now on it counts for tax.
+ *
+ * @throws AccountError `NOT_FOUND`, `VAT_ID_CHANGED`
+ */
+export async function noteVatIdChecked(transaction: PlatformTransaction, id: number, vatId: string): Promise<User> {
+  const { vat_id } = await lockUser(transaction, id);
+  if (vat_id !== vatId) throw new AccountError('VAT_ID_CHANGED', 'the user has another VAT id, or none: check that one');
+  return transaction
+    .updateTable('users')
+    .set({ vat_id_checked_at: new Date() })
+    .where('id', '=', id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+async function lockUser(transaction: PlatformTransaction, id: number): Promise<User> {
+  const user = await transaction.selectFrom('users').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
+  if (user === undefined) throw noUser();
+  return user;
+}
+
+function mustBeOf({ country: home }: Pick<User, 'country'>, vatId: string | null | undefined): void {
+  if (vatId == null || isIdOf(home, vatId)) return;
+  throw new AccountError('VAT_ID_COUNTRY', 'a VAT id begins with the letters of its country: give the one of the country of the address');
 }
 
 /** @throws AccountError `NOT_FOUND` */

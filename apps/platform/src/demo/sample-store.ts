@@ -54,7 +54,11 @@ function storeUsers(transaction: PlatformTransaction, users: readonly SampleUser
   return insert(
     transaction,
     'users',
-    users.map(({ role, name, email, address, country, vatId }) => ({ role, name, email, address, country, vat_id: vatId ?? null })),
+    users.map(({ role, name, email, address, country, vatId }) => ({
+      ...{ role, name, email, address, country },
+      vat_id: vatId ?? null,
+      vat_id_checked_at: vatId === undefined ? null : new Date(),
+    })),
   );
 }
 

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { currencyOf, type Money, MoneyError, money } from '../money/money.ts';
+import { canBeSeen } from './printable-text.ts';
 import { calculateTotals, InvoiceTaxError, type InvoiceTotals, largestQuantity, vatIdPattern } from './tax.ts';
 
 /** Text that Postgres can keep: no NUL, no half of a surrogate pair. */
@@ -13,8 +14,7 @@ const text = (max: number) =>
     .string()
     .max(max)
     .refine((value) => !/[\0\p{Cs}]/u.test(value), { error: 'expected no NUL and no half of a surrogate pair' })
-    // Blanks of all kinds, also those without a width, would print as nothing.
-    .refine((value) => /[\p{L}\p{N}\p{P}\p{S}]/u.test(value), { error: 'expected something that can be seen' });
+    .refine(canBeSeen, { error: 'expected something that can be seen' });
 
 const minor = z.int();
 

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import { sql } from 'kysely';
 import { describe, expect, it } from 'vitest';
 import { withDatabase } from '../../test/database.ts';
 import { newManufacturer, newOrder, newPayment, newUser, noteShipped } from '../../test/marketplace.ts';
+import { patience } from '../../test/patience.ts';
 import { readPdf } from '../../test/pdf-text.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import { invoiceNumber } from './invoice-document.ts';
@@ -85,6 +87,27 @@ describe('an invoice', () => {
     const rounds = await Promise.all([issue(order), issue(order), issue(order)]);
     expect(rounds.map((issued) => issued.length).sort()).toEqual([0, 0, 1]);
     expect(await stored(order)).toHaveLength(1);
+  });
+
+  it('is dated when its number is drawn, however long that had to wait', async () => {
+    const { order, maker } = await shipped();
+    let time = Date.parse('2026-12-31T23:59:59Z');
+    await database
+      .insertInto('invoice_series')
+      .values({ series: `M${maker}-2026` })
+      .execute();
+    let issuing: Promise<readonly IssuedInvoice[]> | undefined;
+    await database.transaction().execute(async (other) => {
+      await other.selectFrom('invoice_series').selectAll().where('series', '=', `M${maker}-2026`).forUpdate().execute();
+      issuing = database
+        .transaction()
+        .execute((transaction) => issueInvoices(transaction, order, { zone: 'UTC', now: () => time, tell: async () => undefined }));
+      const waiting = async () =>
+        (await sql<{ n: number }>`select count(*)::int as n from pg_locks where not granted`.execute(database)).rows[0]?.n;
+      await expect.poll(waiting, patience).toBeGreaterThan(0);
+      time += 2_000;
+    });
+    expect((await issuing)?.[0]?.document).toMatchObject({ series: `M${maker}-2027`, number: 1, issuedOn: '2027-01-01' });
   });
 
   it('is not issued before the parts are shipped', async () => {

@@ -78,22 +78,14 @@ interface Issue {
 }
 
 async function store(transaction: PlatformTransaction, { zone, now, tell }: IssueDeps, order: Order, issue: Issue): Promise<IssuedInvoice> {
-  const issuedOn = dayIn(zone, new Date(now()));
-  const series = `M${order.manufacturer_id}-${issuedOn.slice(0, 4)}`;
-  // Whoever draws the next number of the series waits until this transaction has ended.
-  const { last } = await transaction
-    .insertInto('invoice_series')
-    .values({ series, last: 1 })
-    .onConflict((conflict) => conflict.column('series').doUpdateSet({ last: sql`invoice_series.last + 1` }))
-    .returning('last')
-    .executeTakeFirstOrThrow();
-  const document = composeInvoice({ ...issue.draft, series, number: last, issuedOn });
+  const { series, issuedOn, number } = await drawNumber(transaction, order, () => dayIn(zone, new Date(now())));
+  const document = composeInvoice({ ...issue.draft, series, number, issuedOn });
   const pdf = await renderInvoicePdf(document, { fonts: invoiceFonts() });
   const { id } = await transaction
     .insertInto('invoices')
     .values({
       series,
-      number: last,
+      number,
       kind: document.kind,
       key: issue.key,
       order_id: order.id,
@@ -109,8 +101,36 @@ async function store(transaction: PlatformTransaction, { zone, now, tell }: Issu
   return issued;
 }
 
+/**
+ * The next number of the manufacturer's series of this year. Whoever draws the one after it waits until this transaction has ended, and
+ * only then asks which day it is: so that numbers and days go up together, also about midnight.
+ */
+async function drawNumber(transaction: PlatformTransaction, { manufacturer_id }: Order, today: () => string) {
+  for (;;) {
+    const year = today().slice(0, 4);
+    const series = `M${manufacturer_id}-${year}`;
+    await transaction
+      .insertInto('invoice_series')
+      .values({ series })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    await transaction.selectFrom('invoice_series').select('last').where('series', '=', series).forUpdate().executeTakeFirstOrThrow();
+    const issuedOn = today();
+    // The year has ended while this one waited.
+    if (issuedOn.slice(0, 4) !== year) continue;
+    const { last } = await transaction
+      .updateTable('invoice_series')
+      .set({ last: sql`last + 1` })
+      .where('series', '=', series)
+      .returning('last')
+      .executeTakeFirstOrThrow();
+    return { series, issuedOn, number: last };
+  }
+}
+
 async function invoiceOf(transaction: PlatformTransaction, order: Order, shippedAt: Date, zone: string): Promise<Unnumbered> {
   const { id, buyer_id, manufacturer_id, title, process, material, quantity, price_minor, currency, tax_rate, tax_rule, paid_at } = order;
+  const { seller_vat_id, buyer_vat_id } = order;
   const payment = await paymentOf(transaction, id);
   if (manufacturer_id === null || price_minor === null || tax_rule === null || paid_at === null || payment === undefined) {
     throw new Error(`order ${id} was shipped without a price, or before it was paid for`);
@@ -120,8 +140,8 @@ async function invoiceOf(transaction: PlatformTransaction, order: Order, shipped
     kind: 'invoice',
     supplyOn: dayIn(zone, shippedAt),
     paidOn: dayIn(zone, paid_at),
-    seller: await sellerOf(transaction, manufacturer_id),
-    buyer: await buyerOf(transaction, buyer_id),
+    seller: await sellerOf(transaction, manufacturer_id, seller_vat_id),
+    buyer: await buyerOf(transaction, buyer_id, buyer_vat_id),
     lines: [
       {
         description: `${title}\n${process} in ${material}, ${quantity} ${quantity === 1 ? 'piece' : 'pieces'}`,
@@ -165,30 +185,28 @@ function creditLine(description: string, net: Money, taxRate: number): InvoiceDr
   return { description, quantity: 1_000, unitPriceMinor: net.minor, taxRate };
 }
 
-async function sellerOf(transaction: PlatformTransaction, manufacturer: number): Promise<InvoiceParty> {
-  const { name, ...user } = await transaction
+async function sellerOf(transaction: PlatformTransaction, manufacturer: number, vatId: string | null): Promise<InvoiceParty> {
+  const user = await transaction
     .selectFrom('manufacturers')
     .innerJoin('users', 'users.id', 'manufacturers.user_id')
-    .select(['manufacturers.name', 'users.address', 'users.country', 'users.vat_id'])
+    .select(['manufacturers.name', 'users.address', 'users.country'])
     .where('manufacturers.id', '=', manufacturer)
     .executeTakeFirstOrThrow();
-  return partyOf(name, user);
+  return partyOf(user, vatId);
 }
 
-async function buyerOf(transaction: PlatformTransaction, buyer: number): Promise<InvoiceParty> {
-  const { name, ...user } = await transaction
+async function buyerOf(transaction: PlatformTransaction, buyer: number, vatId: string | null): Promise<InvoiceParty> {
+  const user = await transaction
     .selectFrom('users')
-    .select(['name', 'address', 'country', 'vat_id'])
+    .select(['name', 'address', 'country'])
     .where('id', '=', buyer)
     .executeTakeFirstOrThrow();
-  return partyOf(name, user);
+  return partyOf(user, vatId);
 }
 
-function partyOf(
-  name: string,
-  { address, country, vat_id }: { readonly address: readonly string[]; readonly country: string; readonly vat_id: string | null },
-): InvoiceParty {
-  return { name, address, country, ...(vat_id === null ? {} : { vatId: vat_id }) };
+/** @param vatId as it was at the award, which has settled the tax by it */
+function partyOf(user: Pick<InvoiceParty, 'name' | 'address' | 'country'>, vatId: string | null): InvoiceParty {
+  return { ...user, ...(vatId === null ? {} : { vatId }) };
 }
 
 async function lastShipment(transaction: PlatformTransaction, order: number): Promise<Date | undefined> {

@@ -26,6 +26,11 @@ export function printable(text: string): string {
   );
 }
 
+/** Whether it would print as something: blanks of all kinds, also those without a width, would not. */
+export function canBeSeen(text: string): boolean {
+  return /[\p{L}\p{N}\p{P}\p{S}]/u.test(text);
+}
+
 /** Hebrew, Arabic and their kin: set from left to right, as is done here, they would be unreadable. */
 const rightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 

@@ -13,6 +13,12 @@ describe('the tax of a sale', () => {
     ['to Greece, whose ids begin otherwise', party('DE', 'DE123456789'), party('GR', 'EL123456789'), { rule: 'reverse_charge', rate: 0 }],
     ['to a person in the EU', party('DE', 'DE123456789'), party('FR'), { rule: 'destination', rate: 2_000 }],
     ['to one with an id from elsewhere', party('DE', 'DE123456789'), party('FI', 'GB123456789'), { rule: 'destination', rate: 2_550 }],
+    [
+      'to one with an id from another member state',
+      party('DE', 'DE123456789'),
+      party('FR', 'DE111111111'),
+      { rule: 'destination', rate: 2_000 },
+    ],
     ['to one whose id is none', party('DE', 'DE123456789'), party('FR', 'unknown'), { rule: 'destination', rate: 2_000 }],
     ['by one without an id', party('DE'), party('FR', 'FRXX999999999'), { rule: 'destination', rate: 2_000 }],
     ['out of the EU', party('DE', 'DE123456789'), party('GB', 'GB123456789'), { rule: 'export', rate: 0 }],

@@ -1,9 +1,9 @@
 /**
- * Which tax a sale of made parts bears: by where seller and buyer are, and by whether the buyer has a VAT id. Rates are the standard
+ * Which tax a sale of made parts bears: by where seller and buyer are, and by whether they have VAT ids. Rates are the standard
  * ones of October 2026, from the European Commission's Taxes in Europe Database and the tax offices of the other countries.
  *
  *   domestic         the same country: its rate
- *   reverse_charge   two countries of the EU, both with a VAT id: the buyer owes the tax (Directive 2006/112/EC, articles 44 and 196)
+ *   reverse_charge   two countries of the EU, both with a checked VAT id: the buyer owes the tax (Directive 2006/112/EC, articles 44 and 196)
  *   destination      two countries of the EU, the buyer without one: the rate of the buyer's (one-stop shop)
  *   export           anything else: none (article 146, and its like elsewhere)
  *
@@ -15,6 +15,7 @@ import { vatIdPattern } from './tax.ts';
 export interface TaxParty {
   /** ISO 3166-1. */
   readonly country: string;
+  /** Only one that was checked. */
   readonly vatId: string | undefined;
 }
 
@@ -79,7 +80,7 @@ const otherRates: ReadonlyMap<string, number> = new Map([
 export function taxRuling(seller: TaxParty, buyer: TaxParty): TaxRuling {
   if (seller.country === buyer.country) return { rule: 'domestic', rate: rateIn(seller.country) };
   if (!memberRates.has(seller.country) || !memberRates.has(buyer.country)) return { rule: 'export', rate: 0 };
-  if (isMembersId(seller.vatId) && isMembersId(buyer.vatId)) return { rule: 'reverse_charge', rate: 0 };
+  if (hasId(seller) && hasId(buyer)) return { rule: 'reverse_charge', rate: 0 };
   return { rule: 'destination', rate: rateIn(buyer.country) };
 }
 
@@ -94,9 +95,11 @@ function rateIn(country: string): number {
   return rate;
 }
 
-/** The form, and that it is one of a member state. */
-function isMembersId(id: string | undefined): boolean {
-  if (id === undefined || !vatIdPattern.test(id)) return false;
-  const country = id.slice(0, 2);
-  return country === 'EL' || (country !== 'GR' && memberRates.has(country));
+function hasId({ country, vatId }: TaxParty): boolean {
+  return vatId !== undefined && isIdOf(country, vatId);
+}
+
+/** Whether it has the form of one of that country's. */
+export function isIdOf(country: string, vatId: string): boolean {
+  return vatIdPattern.test(vatId) && vatId.startsWith(country === 'GR' ? 'EL' : country);
 }

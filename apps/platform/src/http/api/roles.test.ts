@@ -129,6 +129,7 @@ const table: readonly (readonly [string, string, (scene: Scene) => string, unkno
   ['GET', '/users', () => '/users', undefined, [403, 403, 403, 403, 200]],
   ['GET', '/users/{id}', ({ buyer }) => `/users/${buyer.user}`, undefined, [404, 200, 404, 404, 200]],
   ['PATCH', '/users/{id}', ({ buyer }) => `/users/${buyer.user}`, { name: 'Bo' }, [404, 200, 404, 404, 200]],
+  ['POST', '/users/{id}/check-vat-id', ({ buyer }) => `/users/${buyer.user}/check-vat-id`, { vat_id: 'DE123456789' }, [403, 403, 403, 403, 409]],
   ['POST', '/users/{id}/keys', ({ maker }) => `/users/${maker.user}/keys`, { label: 'x' }, [404, 404, 404, 201, 201]],
   ['GET', '/users/{id}/keys', ({ maker }) => `/users/${maker.user}/keys`, undefined, [404, 404, 404, 200, 200]],
   ['DELETE', '/users/{id}/keys', ({ maker }) => `/users/${maker.user}/keys`, undefined, [404, 404, 404, 204, 204]],

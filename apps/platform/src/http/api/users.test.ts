@@ -80,6 +80,29 @@ describe('users', () => {
     expect(act).toMatchObject({ action: 'key.revoke_all', data: { revoked: 2 } });
   });
 
+  it('have a VAT id of their own country, which counts once the staff has checked it', async () => {
+    const staff = await api.person('staff');
+    const refused = { status: 422, body: { code: 'VAT_ID_COUNTRY' } };
+    expect(await staff.call('POST', '/users', { ...someone(), country: 'FR' })).toMatchObject(refused);
+    const { id } = (await staff.call('POST', '/users', { ...someone(), country: 'GR', vat_id: 'EL123456789' })).body;
+    const key = await staff.call('POST', `/users/${id}/keys`, { label: 'shop' });
+    const call = api.withKey(key.body.secret);
+    expect(await call('PATCH', `/users/${id}`, { vat_id: 'DE111111111' })).toMatchObject(refused);
+    const check = (vat_id: string) => staff.call('POST', `/users/${id}/check-vat-id`, { vat_id });
+    expect(await check('EL987654321')).toMatchObject({ status: 409, body: { code: 'VAT_ID_CHANGED' } });
+    expect((await call('GET', '/me')).body).toMatchObject({ user: { vat_id_checked_at: null } });
+    expect(await check('EL123456789')).toMatchObject({ status: 200, body: { vat_id_checked_at: expect.any(String) as string } });
+    const checked = { vat_id_checked_at: expect.any(String) as string };
+    expect((await call('PATCH', `/users/${id}`, { vat_id: 'EL123456789', name: 'Bo' })).body).toMatchObject(checked);
+    expect((await call('PATCH', `/users/${id}`, { vat_id: 'EL987654321' })).body).toMatchObject({ vat_id_checked_at: null });
+  });
+
+  it('have names that can be seen', async () => {
+    const staff = await api.person('staff');
+    expect((await staff.call('POST', '/users', { ...someone(), name: '\u200b' })).status).toBe(400);
+    expect((await staff.call('POST', '/users', { ...someone(), address: ['1 High Street', '\u200b'] })).status).toBe(400);
+  });
+
   it('have one email address each, in capitals or not, also at the same time', async () => {
     const staff = await api.person('staff');
     const sent = someone();

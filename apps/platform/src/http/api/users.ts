@@ -7,6 +7,7 @@ import {
   line,
   manufacturerOf,
   newUserFields,
+  noteVatIdChecked,
   type User,
   userById,
   userFields,
@@ -30,6 +31,7 @@ const userShape = z
     address: z.array(z.string()),
     country: z.string(),
     vat_id: z.string().nullable(),
+    vat_id_checked_at: instant.nullable().meta({ description: 'Since when it counts for tax; null: not yet.' }),
     created_at: instant,
   })
   .meta({ id: 'User' });
@@ -74,6 +76,8 @@ const userChange = z
     examples: [{ name: 'Ann Carter' }],
   });
 
+const checkedVatId = z.strictObject({ vat_id: userFields.vat_id }).meta({ id: 'CheckedVatId', examples: [{ vat_id: 'DE123456789' }] });
+
 const newKey = z
   .strictObject({ label: line(100).meta({ description: 'To know it by.', examples: ['shop'] }) })
   .meta({ id: 'KeyToMake', examples: [{ label: 'shop' }] });
@@ -91,7 +95,7 @@ const me = apiRoute(
 );
 
 const create = apiRoute(
-  { roles: ['staff'], codes: ['EMAIL_TAKEN'] },
+  { roles: ['staff'], codes: ['EMAIL_TAKEN', 'VAT_ID_COUNTRY'] },
   {
     method: 'post',
     path: '/users',
@@ -131,15 +135,30 @@ const read = apiRoute(
 );
 
 const change = apiRoute(
-  { roles: everybody },
+  { roles: everybody, codes: ['VAT_ID_COUNTRY'] },
   {
     method: 'patch',
     path: '/users/{id}',
     operationId: 'changeUser',
     summary: 'Change a user',
-    description: 'Only oneself, but for the staff. Orders that are awarded keep the tax that they have.',
+    description:
+      'Only oneself, but for the staff. Orders that are awarded keep the tax that they have. Another VAT id counts for tax once the staff has checked it.',
     tags,
     request: { params: pathId, body: jsonBody(userChange) },
+    responses: { 200: json('The user as he is now.', userShape) },
+  },
+);
+
+const checkVatId = apiRoute(
+  { roles: ['staff'], codes: ['VAT_ID_CHANGED'] },
+  {
+    method: 'post',
+    path: '/users/{id}/check-vat-id',
+    operationId: 'checkVatId',
+    summary: 'Say that a VAT id was checked',
+    description: 'That it is the user’s, such as by VIES. From now on it counts for tax, until it changes.',
+    tags,
+    request: { params: pathId, body: jsonBody(checkedVatId) },
     responses: { 200: json('The user as he is now.', userShape) },
   },
 );
@@ -250,6 +269,15 @@ export function users(database: PlatformDatabase): Api {
     return c.json(answerOf(changed), 200);
   });
 
+  api.openapi(checkVatId, async (c) => {
+    const { id: user } = c.req.valid('param');
+    const checked = await database.transaction().execute(async (transaction) => {
+      await noteActOf(transaction, c.get('caller'), { action: 'user.check-vat-id', subject: `user:${user}` });
+      return noteVatIdChecked(transaction, user, c.req.valid('json').vat_id);
+    });
+    return c.json(answerOf(checked), 200);
+  });
+
   api.openapi(createKey, async (c) => {
     const { id: user } = c.req.valid('param');
     mayLookAfter(c.get('caller'), user);
@@ -311,8 +339,8 @@ function mayLookAfter({ user, role }: Caller, other: number): void {
   if (user !== other && role !== 'staff') throw new ApiError('NOT_FOUND');
 }
 
-function answerOf({ id, role, name, email, address, country, vat_id, created_at }: User): z.infer<typeof userShape> {
-  return { id, role, name, email, address: [...address], country, vat_id, created_at: instantOf(created_at) };
+function answerOf({ address, vat_id_checked_at, created_at, ...user }: User): z.infer<typeof userShape> {
+  return { ...user, address: [...address], vat_id_checked_at: instantOrNull(vat_id_checked_at), created_at: instantOf(created_at) };
 }
 
 function keyAnswerOf({ id, label, created_at, revoked_at }: ApiKey): z.infer<typeof keyShape> {
