@@ -55,7 +55,11 @@ function storeUsers(transaction: PlatformTransaction, users: readonly SampleUser
     transaction,
     'users',
     users.map(({ role, name, email, address, country, vatId }) => ({
-      ...{ role, name, email, address, country },
+      role,
+      name,
+      email,
+      address,
+      country,
       vat_id: vatId ?? null,
       vat_id_checked_at: vatId === undefined ? null : new Date(),
     })),

@@ -129,7 +129,7 @@ export async function payOut(database: PlatformDatabase, id: number, tell: TellP
       .where('order_id', '=', id)
       .where('kind', '=', 'accept')
       .executeTakeFirstOrThrow();
-    const time = Number(times) + 1;
+    const time = times + 1;
     await book(transaction, accepted(id, order.manufacturer_id, held, fee, time));
     return sendOut(transaction, order, order.manufacturer_id, { amount, fee, what: timeOf(id, time) }, tell);
   });

@@ -240,12 +240,22 @@ describe('a payment by Stripe', () => {
     expect(sandbox.ledger.charges('payment-1')).toHaveLength(1);
   });
 
-  it('disputed by the buyer says so', async () => {
+  it('disputed by the buyer says so, and what became of it', async () => {
     const { gateway, sandbox } = await start();
     const { id } = await paid(gateway);
-    sandbox.dispute(id);
-    expect(await gateway.find(id)).toMatchObject({ status: 'captured', disputed: true });
+    expect(await gateway.find(id)).toMatchObject({ disputed: false, disputes: [] });
+    const asked = sandbox.dispute(id, { amount: 300, inquiry: true });
+    const taken = sandbox.dispute(id);
+    const disputes = async () => (await gateway.find(id))?.disputes;
+    expect(await disputes()).toEqual([
+      { id: taken, amount: tenEuros, status: 'open' },
+      { id: asked, amount: money(300, 'EUR'), status: 'inquiry' },
+    ]);
+    expect(await all(gateway.list(0, Date.now() + 60_000))).toEqual([await gateway.find(id)]);
     expect((await errorOf(gateway.refund(id, tenEuros, 'refund-1'))).code).toBe('GATEWAY_STATE');
+    sandbox.moveDispute(taken, 'won');
+    expect(await disputes()).toMatchObject([{ id: taken, status: 'won' }, { id: asked }]);
+    expect(await gateway.refund(id, tenEuros, 'refund-2')).toMatchObject({ status: 'succeeded' });
   });
 
   it('that is not there is not found, and cannot be asked for by what is no id', async () => {
@@ -584,6 +594,14 @@ describe('webhooks by Stripe', () => {
   const sign = (payload: string, more: { readonly secret?: string; readonly timestamp?: number } = {}) =>
     Stripe.webhooks.generateTestHeaderString({ payload, secret, ...more });
   const seconds = () => Math.floor(Date.now() / 1000);
+
+  it.each(['charge.refunded', 'charge.refund.updated', 'charge.dispute.closed', 'refund.updated', 'refund.failed'])(
+    'lead to the payment of what %s is about',
+    (type) => {
+      const body = event(type, { object: 'any', id: 'any_1', payment_intent: 'pi_1' });
+      expect(gateway.readWebhook(body, sign(body))).toEqual({ event: 'evt_1', intent: 'pi_1' });
+    },
+  );
 
   it('are believed while they are fresh', () => {
     expect(gateway.readWebhook(ours, sign(ours, { timestamp: seconds() - 250 }))).toEqual({ event: 'evt_1', intent: 'pi_1' });

@@ -119,6 +119,44 @@ describe('a refund', () => {
     expect(order).toBeGreaterThan(0);
   });
 
+  it('that has failed is replaced by another one, once, or waived', async () => {
+    const { staff, payment, order } = await paidOrder();
+    const { database } = api;
+    await database.updateTable('orders').set({ state: 'closed' }).where('id', '=', order).execute();
+    const five = { amount: '5.00', currency: 'EUR' };
+    const fail = async (reference: string) => {
+      const { body } = await staff.call('POST', `/payments/${payment}/refunds`, { ...asked, amount: five, reference });
+      const { id } = (body as unknown as { readonly refund: { readonly id: number } }).refund;
+      await database.updateTable('refunds').set({ status: 'failed' }).where('id', '=', id).execute();
+      return id;
+    };
+    const [replaced, waived] = [await fail('first'), await fail('second')];
+    const payouts = await waiting('payment.normal');
+    const again = (reference: string, replaces: number) =>
+      staff.call('POST', `/payments/${payment}/refunds`, { ...asked, reference, replaces });
+    expect(await again('third', replaced)).toMatchObject({ status: 202, body: { refund: { replaces: replaced } } });
+    expect(await again('third', replaced)).toMatchObject({ status: 200 });
+    expect(await again('third', waived)).toMatchObject({ status: 409, body: { code: 'REFERENCE_TAKEN' } });
+    expect(await again('fourth', replaced)).toMatchObject({ status: 409, body: { code: 'NOT_FAILED' } });
+    const waive = (id: number) => staff.call('POST', `/payments/${payment}/refunds/${id}/waive`);
+    expect(await waive(replaced)).toMatchObject({ status: 409, body: { code: 'NOT_FAILED' } });
+    expect(await waive(waived)).toMatchObject({ status: 200, body: { waived_at: expect.any(String) as string } });
+    expect(await waive(waived)).toMatchObject({ status: 409 });
+    // What is free now is the manufacturer's.
+    expect(await waiting('payment.normal')).toBe(payouts + 2);
+  });
+
+  it('of a payment of which nothing was captured is refused', async () => {
+    const { database } = api;
+    const staff = await api.person('staff');
+    const order = await newOrder(database, { price_minor: 5_000 });
+    const declined = await newPayment(database, order, 5_000, { status: 'failed', declined_hard: true });
+    // The order has another one, of which there would be enough.
+    const payment = await newPayment(database, order, 5_000, { status: 'captured', captured_minor: 5_000 });
+    await database.transaction().execute((transaction) => book(transaction, captured(order, payment, money(5_000, 'EUR'))));
+    expect(await staff.call('POST', `/payments/${declined}/refunds`, asked)).toMatchObject({ status: 422, body: { code: 'NOT_CAPTURED' } });
+  });
+
   it('of more than there is, or in another currency, is refused', async () => {
     const { staff, payment } = await paidOrder();
     const refuse = async (amount: object, code: string) =>
