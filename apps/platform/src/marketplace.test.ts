@@ -407,10 +407,20 @@ describe('a payment', { timeout: 60_000 }, () => {
     const retry = async () => (await tasks.retryFailedPayments.delay({})).result({ timeout: '30s' });
     expect(await retry()).toEqual({ due: 0, forgotten: 0 });
     expect((await read()).state).toBe('awarded');
+    const { id = 0, intent } = (await payment()) ?? {};
+    const older = await platform.gateway.find(intent ?? '');
     time.now += 86_400_000;
     expect(await retry()).toEqual({ due: 1, forgotten: 0 });
     await state('payment_authorised');
     expect(await payment()).toMatchObject({ status: 'authorised', retry_at: null });
+    // What somebody has heard before comes late.
+    if (older === undefined) throw new Error('the provider does not know it');
+    await tasks.payments.take(id, older);
+    expect(await payment()).toMatchObject({
+      status: 'authorised',
+      declined_hard: false,
+      charge: expect.not.stringMatching(older.charge ?? '') as string,
+    });
     await agrees();
   });
 

@@ -258,6 +258,7 @@ export class Payments {
     asked: Asked | undefined,
   ): Promise<News | undefined> {
     mustMatch(before, intent);
+    if (isStale(before, intent)) return undefined;
     const now = new Date(this.#now());
     const open = before.status === 'unknown' ? await openAttempt(database, before.id) : undefined;
     const isOwn = open !== undefined && open.job_id === asked?.job;
@@ -503,10 +504,14 @@ function isUntouched(before: Payment, { status, paymentMethod }: Intent): boolea
   return status === 'requires_payment_method' || (status === 'requires_action' && paymentMethod !== before.payment_method);
 }
 
-/** An older answer that comes late does not undo what is final. */
+/** An older answer that comes late: what is paid, or has ended, is not charged anew. */
+function isStale(before: Payment, { status }: Intent): boolean {
+  const open = status === 'requires_payment_method' || status === 'requires_action' || status === 'processing';
+  return open && (isPaid(before) || before.status === 'cancelled');
+}
+
 function statusOf(before: Payment, { status }: Intent, declined: boolean): PaymentStatus {
-  if (before.status === 'captured' || (before.status === 'authorised' && status !== 'captured' && status !== 'cancelled'))
-    return before.status;
+  if (before.status === 'captured') return before.status;
   if (status !== 'requires_payment_method') return statuses[status];
   if (declined) return 'failed';
   // It was asked to charge, and has not heard of that.
