@@ -64,10 +64,14 @@ describe('offers', () => {
   it('expired: it cannot be taken any more, and the order is matched again, once', async () => {
     const { inTransaction, offers, offer, maker, time, enqueued, order } = await offered();
     const expire = () => inTransaction((transaction) => offers.expire(transaction, offer.id));
-    expect(await expire()).toBe(false);
-    time.now += offerForMs;
+    time.now += offerForMs - 100;
+    expect(await expire()).toEqual({ expired: false, leftMs: 100 });
+    time.now += 100;
     await expect(inTransaction((transaction) => offers.accept(transaction, offer.id, maker.user))).rejects.toThrow('has expired');
-    expect([await expire(), await expire()]).toEqual([true, false]);
+    expect([await expire(), await expire()]).toEqual([
+      { expired: true, leftMs: 0 },
+      { expired: false, leftMs: 0 },
+    ]);
     expect([await stateOf(offer.id), enqueued]).toEqual(['expired', [`match:${order}`]]);
   });
 

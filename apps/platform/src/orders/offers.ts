@@ -84,18 +84,19 @@ export class Offers {
     return this.#orders.applyTo(transaction, order, { event: 'match_again', actor: 'manufacturer', actorId: user, data: { offer: id } });
   }
 
-  /** Nothing happens to one that was decided in time, or has time left. @returns whether it has expired now */
-  async expire(transaction: PlatformTransaction, id: number): Promise<boolean> {
+  /** Nothing happens to one that was decided in time, or has time left. @returns whether it has expired now, and how long it has yet */
+  async expire(transaction: PlatformTransaction, id: number): Promise<{ readonly expired: boolean; readonly leftMs: number }> {
     const found = await transaction.selectFrom('offers').select('order_id').where('id', '=', id).executeTakeFirst();
-    if (found === undefined) return false;
+    if (found === undefined) return { expired: false, leftMs: 0 };
     const order = await lockOrder(transaction, found.order_id);
     const offer = await transaction.selectFrom('offers').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
-    if (offer.state !== 'open' || offer.expires_at.getTime() > this.#now()) return false;
+    const leftMs = offer.state === 'open' ? Math.max(0, offer.expires_at.getTime() - this.#now()) : 0;
+    if (offer.state !== 'open' || leftMs > 0) return { expired: false, leftMs };
     await decide(transaction, id, 'expired');
     if (order.state === 'sourcing') {
       await this.#orders.applyTo(transaction, order, { event: 'match_again', actor: 'system', data: { offer: id } });
     }
-    return true;
+    return { expired: true, leftMs: 0 };
   }
 
   async #open(transaction: PlatformTransaction, id: number, user: number): Promise<{ readonly order: Order; readonly offer: Offer }> {

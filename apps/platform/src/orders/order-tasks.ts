@@ -2,7 +2,7 @@
  * The order tasks with their options: queues, limits, retries. What they do is in match-orders.ts, overdue.ts and send-reminders.ts;
  * which of them an event of an order enqueues stands in order-states.ts.
  */
-import { type App, type Duration, PermanentError } from 'taktline';
+import { type App, type Duration, PermanentError, retryLater } from 'taktline';
 import { z } from 'zod';
 import type { PlatformDatabase } from '../database/database.ts';
 import { orNever, retryPolicy } from '../failures.ts';
@@ -12,7 +12,7 @@ import { matchOrder, processPending } from './match-orders.ts';
 import { Offers } from './offers.ts';
 import type { OrderMails } from './order-mails.ts';
 import { OrderError, type Orders } from './orders.ts';
-import { takeOverdueSteps } from './overdue.ts';
+import { expireOffers, takeOverdueSteps } from './overdue.ts';
 import { type ReminderDeps, sendReminders } from './send-reminders.ts';
 
 export interface OrderDeps {
@@ -39,7 +39,7 @@ const offerInput = z.strictObject({ offer_id: id });
 const changeInput = z.strictObject({ order_id: id, version: z.int().min(1) });
 const nothing = z.strictObject({});
 
-/** Orders of which an overdue step is taken, in one run. */
+/** Orders of which one kind of overdue step is taken, in one run. */
 const overdueAtOnce = 1_000;
 
 /** Defines the order tasks in an app that has the queues order.critical and order.normal. */
@@ -80,7 +80,11 @@ export function orderTasks(
     ...normal,
     name: 'order.expireOffer',
     input: offerInput,
-    run: async ({ offer_id }) => ({ expired: await database.transaction().execute((transaction) => offers.expire(transaction, offer_id)) }),
+    run: async ({ offer_id }) => {
+      const { expired, leftMs } = await database.transaction().execute((transaction) => offers.expire(transaction, offer_id));
+      // The broker's clock is ahead of ours.
+      return leftMs > 0 ? retryLater(Math.ceil(leftMs / speed), 'the offer has time left') : { expired };
+    },
   });
 
   const notifyStatus = app.task({
@@ -110,18 +114,20 @@ export function orderTasks(
     softTimeLimit: '9m',
     timeLimit: '10m',
     run: async (_, ctx) => {
-      const overdue = await takeOverdueSteps(database, orders, now(), overdueAtOnce, ctx.signal);
+      const failures: unknown[] = [];
+      const steps = { database, orders, offers, now: now(), limit: overdueAtOnce, signal: ctx.signal, failures };
+      const expired = await expireOffers(steps);
+      const overdue = await takeOverdueSteps(steps);
       const round = await processPending(match, { ...assignment, signal: ctx.signal }, ctx.log);
       // Quotes are asked for one order at a time: nobody's hours are held by that.
       const asking = await database.selectFrom('orders').select('id').where('state', '=', 'submitted').where('mode', '=', 'rfq').execute();
-      const failures: unknown[] = [];
       for (const order of asking) {
         ctx.signal.throwIfAborted();
         // One that cannot be matched does not stand in the way of the others.
         await matchOrder(match, order.id).catch((error: unknown) => failures.push(error));
       }
       if (failures.length > 0) throw failures[0];
-      return { ...round, overdue, asked: asking.length };
+      return { ...round, expired, overdue, asked: asking.length };
     },
   });
 

@@ -1,60 +1,81 @@
 /**
- * Steps that are taken for people who have let their time pass: parts that nobody has complained of are accepted, a shipment that
- * nobody has confirmed counts as delivered, and an order whose offers and quotes have all come to nothing is matched again.
+ * Steps that are taken for people who have let their time pass: an offer that nobody has answered expires, parts that nobody has
+ * complained of are accepted, a shipment that nobody has confirmed counts as delivered, and an order whose offers and quotes have all
+ * come to nothing is matched again.
  */
 import { sql } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
+import type { Offers } from './offers.ts';
+import { oneByOne } from './one-by-one.ts';
+import { closeOver, mayBeTaken } from './openings.ts';
 import type { OrderEvent, OrderState } from './order-states.ts';
 import { lockOrder, type Orders } from './orders.ts';
-import { expireQuotes } from './quotes.ts';
 
-const steps: ReadonlyMap<OrderState, OrderEvent> = new Map<OrderState, OrderEvent>([
+/** What is done for whoever has not done it by the deadline of the order. */
+export const overdueSteps: ReadonlyMap<OrderState, OrderEvent> = new Map<OrderState, OrderEvent>([
   ['delivered', 'accept_parts'],
   ['shipped', 'deliver'],
   ['sourcing', 'match_again'],
   ['quoted', 'match_again'],
 ]);
 
-/**
- * @param limit orders at most
- * @returns how many went on
- */
-export async function takeOverdueSteps(
-  database: PlatformDatabase,
-  orders: Orders,
-  now: number,
-  limit: number,
-  signal: AbortSignal,
-): Promise<number> {
+export interface OverdueDeps {
+  readonly database: PlatformDatabase;
+  readonly orders: Orders;
+  readonly offers: Offers;
+  readonly now: number;
+  /** Of each kind of step, in one run. */
+  readonly limit: number;
+  readonly signal: AbortSignal;
+  /** Where what goes wrong is put. */
+  readonly failures: unknown[];
+}
+
+/** Their own jobs do it to the minute; this is for those whose job was lost, came too early, or has died. @returns how many have expired */
+export async function expireOffers({ database, offers, now, limit, signal, failures }: OverdueDeps): Promise<number> {
+  let expired = 0;
+  for (let last = limit; last === limit; expired += last) {
+    const over = await database
+      .selectFrom('offers')
+      .select('id')
+      .where('state', '=', 'open')
+      .where('expires_at', '<=', new Date(now))
+      .orderBy('expires_at')
+      .limit(limit)
+      .execute();
+    last = await oneByOne(over, failures, signal, ({ id }) =>
+      database.transaction().execute(async (transaction) => (await offers.expire(transaction, id)).expired),
+    );
+  }
+  return expired;
+}
+
+/** @returns how many orders went on */
+export async function takeOverdueSteps(deps: OverdueDeps): Promise<number> {
+  let taken = 0;
+  // Each state by itself: many of one kind do not keep the others waiting.
+  for (const [state, event] of overdueSteps) taken += await takeStep(deps, state, event);
+  return taken;
+}
+
+async function takeStep({ database, orders, now, limit, signal, failures }: OverdueDeps, state: OrderState, event: OrderEvent) {
   const overdue = await database
     .selectFrom('orders')
     .select('id')
-    .where('state', 'in', [...steps.keys()])
+    .where('state', '=', state)
     .where('deadline', '<=', new Date(now))
+    .$if(event === 'match_again', (query) => query.where(sql<boolean>`not ${mayBeTaken(sql.ref('orders.id'), now)}`))
     .orderBy('deadline')
     .limit(limit)
     .execute();
-  let taken = 0;
-  for (const { id } of overdue) {
-    signal.throwIfAborted();
-    const went = await database.transaction().execute(async (transaction) => {
+  return oneByOne(overdue, failures, signal, ({ id }) =>
+    database.transaction().execute(async (transaction) => {
       const order = await lockOrder(transaction, id);
-      const event = steps.get(order.state);
-      if (event === undefined || order.deadline === null || order.deadline.getTime() > now) return false;
-      if (event === 'match_again') {
-        // Somebody may take it yet.
-        const { rows } = await sql<{ open: boolean }>`
-          select exists (select 1 from platform.offers o where o.order_id = ${id} and o.state = 'open')
-            or exists (select 1 from platform.quotes q where q.order_id = ${id} and q.state in ('requested', 'quoted') and q.expires_at > ${new Date(now)}) as open`.execute(
-          transaction,
-        );
-        if (rows[0]?.open === true) return false;
-        await expireQuotes(transaction, id, now);
-      }
+      if (order.state !== state || order.deadline === null || order.deadline.getTime() > now) return false;
+      // Somebody may have been asked meanwhile.
+      if (event === 'match_again' && (await closeOver(transaction, id, now))) return false;
       await orders.applyTo(transaction, order, { event, actor: 'system', data: { overdue: true } });
       return true;
-    });
-    if (went) taken += 1;
-  }
-  return taken;
+    }),
+  );
 }

@@ -57,17 +57,6 @@ export async function requestQuotes(
     .execute();
 }
 
-/** Those of an order whose time is over: nobody can give or take them any more. */
-export async function expireQuotes(transaction: PlatformTransaction, order: number, now: number): Promise<void> {
-  await transaction
-    .updateTable('quotes')
-    .set({ state: 'expired', decided_at: new Date(now) })
-    .where('order_id', '=', order)
-    .where('state', 'in', ['requested', 'quoted'])
-    .where('expires_at', '<=', new Date(now))
-    .execute();
-}
-
 export class Quotes {
   readonly #orders: Orders;
   readonly #now: () => number;

@@ -3,6 +3,7 @@ import { startPostgres, type TestPostgres } from '../../test/database.ts';
 import { newManufacturer, newOrder, newPayment, newUser } from '../../test/marketplace.ts';
 import { patience } from '../../test/patience.ts';
 import { startTestPlatform, type TestPlatform } from '../../test/platform.ts';
+import { takeOverdueSteps } from './overdue.ts';
 
 const day = 86_400_000;
 
@@ -157,5 +158,94 @@ describe('steps that are taken for whoever has let his time pass', { timeout: 60
     expect(await (await tasks.processPendingOrders.delay({})).result({ timeout: '30s' })).toMatchObject({ overdue: 1 });
     const events = await database.selectFrom('order_events').select(['order_id', 'event']).where('event', '=', 'match_again').execute();
     expect(events).toEqual([{ order_id: alone, event: 'match_again' }]);
+  });
+
+  it('an offer whose job was lost expires all the same, and the order goes on', async () => {
+    const { database, tasks } = platform;
+    const maker = await newManufacturer(database);
+    const orders = [await newOrder(database), await newOrder(database)];
+    await database
+      .updateTable('orders')
+      .set({ state: 'sourcing', deadline: new Date(time.now + 3 * day) })
+      .execute();
+    const [over, open] = await database
+      .insertInto('offers')
+      .values(
+        orders.map((order_id, place) => ({
+          order_id,
+          manufacturer_id: maker.id,
+          price_minor: 1_000,
+          currency: 'EUR',
+          process: 'turning',
+          uses: '[]',
+          expires_at: new Date(time.now + place * day),
+        })),
+      )
+      .returning('id')
+      .execute();
+    expect(await (await tasks.processPendingOrders.delay({})).result({ timeout: '30s' })).toMatchObject({ expired: 1, overdue: 0 });
+    const states = await database.selectFrom('offers').select(['id', 'state']).orderBy('id').execute();
+    expect(states).toEqual([
+      { id: over?.id, state: 'expired' },
+      { id: open?.id, state: 'open' },
+    ]);
+    const events = await database.selectFrom('order_events').select(['order_id', 'event']).where('event', '=', 'match_again').execute();
+    expect(events).toEqual([{ order_id: orders[0], event: 'match_again' }]);
+  });
+
+  it('an offer’s job that comes too early waits for its time', async () => {
+    const { database, tasks } = platform;
+    const maker = await newManufacturer(database);
+    const order = await newOrder(database);
+    await database.updateTable('orders').set({ state: 'sourcing' }).execute();
+    const { id } = await database
+      .insertInto('offers')
+      .values({
+        order_id: order,
+        manufacturer_id: maker.id,
+        price_minor: 1_000,
+        currency: 'EUR',
+        process: 'turning',
+        uses: '[]',
+        expires_at: new Date(time.now + 1_000),
+      })
+      .returning('id')
+      .executeTakeFirstOrThrow();
+    const handle = await tasks.expireOffer.delay({ offer_id: id });
+    await expect
+      .poll(async () => (await platform.app.inspector.queues()).reduce((sum, { scheduled }) => sum + scheduled, 0), patience)
+      .toBe(1);
+    time.now += 1_000;
+    expect(await handle.result({ timeout: '30s' })).toEqual({ expired: true });
+  });
+
+  it('orders that are offered yet do not keep others from being matched again', async () => {
+    const { database, orders } = { database: platform.database, orders: platform.tasks.orders };
+    const maker = await newManufacturer(database);
+    const [offered, alone] = [await newOrder(database), await newOrder(database)];
+    for (const [place, order] of [offered, alone].entries()) {
+      await database
+        .updateTable('orders')
+        .set({ state: 'sourcing', deadline: new Date(time.now - day + place) })
+        .where('id', '=', order)
+        .execute();
+    }
+    await database
+      .insertInto('offers')
+      .values({
+        order_id: offered,
+        manufacturer_id: maker.id,
+        price_minor: 1_000,
+        currency: 'EUR',
+        process: 'turning',
+        uses: '[]',
+        expires_at: new Date(time.now + day),
+      })
+      .execute();
+    const failures: unknown[] = [];
+    const { signal } = new AbortController();
+    const { offers } = platform.tasks;
+    expect(await takeOverdueSteps({ database, orders, offers, now: time.now, limit: 1, signal, failures })).toBe(1);
+    expect((await database.selectFrom('orders').select('state').where('id', '=', alone).executeTakeFirstOrThrow()).state).toBe('submitted');
   });
 });

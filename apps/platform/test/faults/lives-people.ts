@@ -22,6 +22,8 @@ const of = {
   slowQuotes: { every: 5, place: 2 },
   /** Nobody quotes before he is asked again. */
   noQuotes: { every: 5, place: 3 },
+  /** Nobody answers the first offer. */
+  noAnswer: { every: 6, place: 1 },
   /** Its day has come while it is made, and its maker goes on when he is reminded. */
   late: { every: 10, place: 7 },
   /** The buyer says neither that it has come nor that it is right. */
@@ -95,7 +97,8 @@ export class People {
         select 1 from platform.quotes q join platform.reminders r on r.kind = 'quote_due' and r.subject = q.id::text where q.order_id = o.id)
       union all
       select o.id from platform.orders o
-      where o.state = 'sourcing' and o.mode = 'rfq' and ${isOneOf(of.noQuotes)}
+      where o.state = 'sourcing'
+        and ((o.mode = 'rfq' and ${isOneOf(of.noQuotes)}) or (o.mode = 'instant' and ${isOneOf(of.noAnswer)}))
         and not exists (select 1 from platform.order_events e where e.order_id = o.id and e.event = 'match_again')
       union all
       select o.id from platform.orders o

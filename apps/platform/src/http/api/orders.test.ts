@@ -210,13 +210,24 @@ describe('an event', () => {
     const { id: manufacturer_id } = await newManufacturer(database);
     const { id: offer } = await database
       .insertInto('offers')
-      .values({ order_id: order, manufacturer_id, price_minor: 1, currency: 'EUR', process: 'turning', uses: '[]', expires_at: new Date() })
+      .values({
+        order_id: order,
+        manufacturer_id,
+        price_minor: 1,
+        currency: 'EUR',
+        process: 'turning',
+        uses: '[]',
+        expires_at: new Date(Date.now() + 60_000),
+      })
       .returning('id')
       .executeTakeFirstOrThrow();
     const again = () => staff.call('POST', `/orders/${order}/events`, { event: 'match_again' });
     expect(await again()).toMatchObject({ status: 409, body: { code: 'STILL_OPEN' } });
-    await database.updateTable('offers').set({ state: 'expired' }).where('id', '=', offer).execute();
+    // Its time is over, whether its job has said so or not.
+    await database.updateTable('offers').set({ expires_at: new Date() }).where('id', '=', offer).execute();
     expect((await again()).body).toMatchObject({ state: 'submitted' });
+    const { state } = await database.selectFrom('offers').select('state').where('id', '=', offer).executeTakeFirstOrThrow();
+    expect(state).toBe('expired');
   });
 });
 

@@ -5,6 +5,7 @@ import type { Caller } from '../../accounts/api-keys.ts';
 import { manufacturerOf } from '../../accounts/users.ts';
 import { dayIn } from '../../calendar/business-days.ts';
 import type { OrdersTable } from '../../database/marketplace-tables.ts';
+import { closeOver } from '../../orders/openings.ts';
 import { OrderStateError, orderEvents, orderStates } from '../../orders/order-states.ts';
 import type { Order, PlatformTransaction } from '../../orders/orders.ts';
 import { paymentMethodSchema } from '../../payments/payment-input.ts';
@@ -422,18 +423,5 @@ function sameOrder(order: Order, row: ReturnType<typeof rowOf>, submit: boolean)
 
 /** Else two manufacturers would have it. @throws ApiError `STILL_OPEN` */
 async function mustBeOver(transaction: PlatformTransaction, order: number, now: number): Promise<void> {
-  const offer = await transaction
-    .selectFrom('offers')
-    .select('id')
-    .where('order_id', '=', order)
-    .where('state', '=', 'open')
-    .executeTakeFirst();
-  const quote = await transaction
-    .selectFrom('quotes')
-    .select('id')
-    .where('order_id', '=', order)
-    .where('state', 'in', ['requested', 'quoted'])
-    .where('expires_at', '>', new Date(now))
-    .executeTakeFirst();
-  if (offer !== undefined || quote !== undefined) throw new ApiError('STILL_OPEN');
+  if (await closeOver(transaction, order, now)) throw new ApiError('STILL_OPEN');
 }
