@@ -20,6 +20,7 @@ import {
 } from './orders/non-conformances.ts';
 import { withdrawOffers } from './orders/offers.ts';
 import { orderMails } from './orders/order-mails.ts';
+import { beforeAward } from './orders/order-states.ts';
 import { orderTasks } from './orders/order-tasks.ts';
 import { type OrderChange, type OrderJobs, Orders, type PlatformTransaction } from './orders/orders.ts';
 import { Quotes, withdrawQuotes } from './orders/quotes.ts';
@@ -70,7 +71,8 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
   });
 
   const jobs: OrderJobs = {
-    match: (transaction, { id }) => ordering.matchOrders.enqueue({ order_id: id }, { transaction }),
+    match: (transaction, { id, state }) =>
+      beforeAward.has(state) ? ordering.matchOrders.enqueue({ order_id: id }, { transaction }) : Promise.resolve(),
     notify: (transaction, { id, version }) => ordering.notifyStatus.enqueue({ order_id: id, version }, { transaction }),
     authorise: (transaction, order) => {
       // A buyer who has named none is reminded, and pays by payment.process himself.
@@ -83,11 +85,13 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
     invoice: (transaction, { id }) => payments.generateInvoice.enqueue({ order_id: id }, { transaction }),
     release: (transaction, { id }) => payments.releasePayment.enqueue({ order_id: id }, { transaction }),
     recordDelivery: (transaction, order) => recordDelivery(transaction, order, dayIn(timeZone, new Date(now()))),
-    closeNonConformances: (transaction, { id }) => closeNonConformances(transaction, id),
+    closeNonConformances: (transaction, { id }) => closeNonConformances(transaction, id, now()),
     goOn: (transaction, order) => payments.payments.goOnIfPaid(transaction, order),
     async freeCapacity(transaction, order) {
-      await withdrawOffers(transaction, order.id);
-      await withdrawQuotes(transaction, order);
+      const offers = await withdrawOffers(transaction, order.id, now());
+      const quotes = await withdrawQuotes(transaction, order, now());
+      for (const offer of offers) await mails.orders.withdrawn(transaction, order, { kind: 'offer', ...offer });
+      for (const quote of quotes) await mails.orders.withdrawn(transaction, order, { kind: 'quote', ...quote });
     },
   };
 
@@ -101,6 +105,6 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
       openNonConformance(transaction, orders, order, found, by, mails.orders.notRight),
     /** The buyer keeps such parts, for less. @throws NonConformanceError, OrderStateError, RefundError, MoneyError */
     grantCredit: (transaction: PlatformTransaction, order: number, credit: Credit, by: Pick<OrderChange, 'actor' | 'actorId'>) =>
-      grantCredit(transaction, orders, order, credit, by, payments.giveBack),
+      grantCredit(transaction, orders, order, credit, by, now(), payments.giveBack),
   };
 }

@@ -48,6 +48,7 @@ export function offer(more: Partial<ProcessOffer> = {}): ProcessOffer {
     smallestQuantity: 1,
     largestQuantity: 1_000,
     freeMinutes: new Map(weeksFromToday(12).map((week) => [week, 2_400])),
+    totalMinutes: more.freeMinutes ?? new Map(weeksFromToday(12).map((week) => [week, 2_400])),
     ...more,
   };
 }
@@ -62,6 +63,7 @@ export function supplier(more: Partial<Supplier> = {}): Supplier {
     offers: new Map([['cnc_milling', offer()]]),
     certificates: [],
     exportClearance: [],
+    closures: new Set(),
     leadDays: 3,
     load: 0.5,
     rating: 4.5,

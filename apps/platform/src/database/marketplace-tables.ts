@@ -129,6 +129,8 @@ export interface OrdersTable {
   seller_vat_id: ColumnType<string | null, never, string | null>;
   buyer_vat_id: ColumnType<string | null, never, string | null>;
   deadline: ColumnType<Date | null, never, Date | null>;
+  /** When the schedule has looked for somebody who makes it, as long as it waits. */
+  matched_at: ColumnType<Date | null, never, Date>;
   state_since: ColumnType<Date, never, Date>;
   created_at: Timestamp;
 }
@@ -150,6 +152,7 @@ export interface OrderMatchesTable {
   order_id: number;
   round: number;
   method: string;
+  outcome: 'offered' | 'quotes_requested' | 'waits' | null;
   candidates: Json<readonly unknown[]>;
   left_out: Json<readonly unknown[]>;
   at: Timestamp;
@@ -181,6 +184,8 @@ export interface QuotesTable {
   price_minor: ColumnType<number | null, never, number>;
   currency: string;
   uses: ColumnType<readonly WeekUse[] | null, never, string>;
+  /** How often it was quoted since it was asked for. */
+  submissions: ColumnType<number, never, number>;
   expires_at: Date;
   created_at: Timestamp;
   decided_at: ColumnType<Date | null, never, Date>;

@@ -23,6 +23,7 @@ describe('migrate', () => {
         '0005-tax-and-references',
         '0006-payments',
         '0007-refunds',
+        '0008-matching',
         '0009-api',
       ]);
       const [database] = databases as [(typeof databases)[0]];

@@ -11,6 +11,7 @@ import * as outbox from './migrations/0004-outbox.ts';
 import * as taxAndReferences from './migrations/0005-tax-and-references.ts';
 import * as payments from './migrations/0006-payments.ts';
 import * as refunds from './migrations/0007-refunds.ts';
+import * as matching from './migrations/0008-matching.ts';
 import * as api from './migrations/0009-api.ts';
 
 /** Every migration there is, in the order of their names. What was released is never changed. */
@@ -22,6 +23,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0005-tax-and-references': taxAndReferences,
   '0006-payments': payments,
   '0007-refunds': refunds,
+  '0008-matching': matching,
   '0009-api': api,
 };
 

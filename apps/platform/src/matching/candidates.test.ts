@@ -173,6 +173,12 @@ describe('currency and price', () => {
   it('leaves out a price that is more than money can be', () => {
     expect(reasonsOf({}, offers({ unitMinor: largestMinor }))).toEqual([{ code: 'PRICE_TOO_LARGE' }]);
   });
+
+  it('leaves out what would be free of charge', () => {
+    const free = { setupMinor: 0, hourMinor: 0, unitMinor: 0 };
+    expect(reasonsOf({}, offers({ ...free, minimumMinor: 0 }))).toEqual([{ code: 'NO_PRICE' }]);
+    expect(reasonsOf({}, offers({ ...free, minimumMinor: 1 }))).toEqual([]);
+  });
 });
 
 describe('time', () => {
@@ -219,6 +225,25 @@ describe('time', () => {
     ['on the Monday, when it can begin on the Saturday', '2026-11-30', 1],
   ])('is too short for what is due %s', (_, dueOn, leadDays) => {
     expect(reasonsOf({ dueOn }, { leadDays }).map(({ code }) => code)).toEqual(['TOO_SOON']);
+  });
+
+  it('counts a week without the days on which the supplier is closed', () => {
+    const closures = new Set(['2026-12-01', '2026-12-02', '2026-12-05']);
+    expect(weeksOf(candidateOf({ minutes: 1_440 }, { closures }))).toEqual(['2026-W49 1440', '2026-W50 1440', '2026-W51 1440']);
+    expect(weeksOf(candidateOf({ minutes: 1_441 }, { closures }))).toEqual(['2026-W50 1441', '2026-W51 1441']);
+  });
+
+  it('of a cut week has what is free, and no more than its days', () => {
+    const [, week = ''] = weeksFromToday(2);
+    // From Thursday on there are two days, 960 minutes of 2,400.
+    const from = (free: number, minutes: number) =>
+      reasonsOf(
+        { minutes, dueOn: '2026-12-07' },
+        { ...offers({ freeMinutes: new Map([[week, free]]), totalMinutes: new Map([[week, 2_400]]) }), leadDays: 6 },
+      );
+    expect(from(900, 900)).toEqual([]);
+    expect(from(900, 901)).toEqual([{ code: 'NO_CAPACITY', neededMinutes: 901, freeMinutes: 900 }]);
+    expect(from(2_400, 961)).toEqual([{ code: 'NO_CAPACITY', neededMinutes: 961, freeMinutes: 960 }]);
   });
 
   it('is enough for one day', () => {

@@ -39,7 +39,11 @@ export type Reason =
   | { readonly code: 'OVER_BUDGET'; readonly price: Money; readonly budgetMinor: number }
   | { readonly code: 'PRICE_TOO_LARGE' }
   /** No card can be charged so much, or so little. */
-  | { readonly code: 'PRICE_NOT_CHARGEABLE'; readonly price: Money };
+  | { readonly code: 'PRICE_NOT_CHARGEABLE'; readonly price: Money }
+  /** By its prices it would be free of charge, which nobody means. */
+  | { readonly code: 'NO_PRICE' }
+  /** Which tax the sale bears is not known here. */
+  | { readonly code: 'TAX_UNKNOWN'; readonly country: string };
 
 export interface LeftOut {
   readonly supplierId: string;
@@ -118,14 +122,14 @@ function judge(
   const km = distanceKm(need, supplier);
   const days = transitDays(km, transit);
   const window = windowOf(supplier.leadDays, days);
-  const slots = slotsOf(need.minutes, window.weeks, offer.freeMinutes);
+  const slots = slotsOf(need.minutes, window.weeks, offer, supplier.closures);
   const factor = offer.materialFactors.get(need.material);
   const price = factor === undefined ? undefined : priceOf(offer, need, factor);
   const reasons = [
     ...exportReasons(need, supplier),
     ...offerReasons(need, supplier, offer),
     ...certificateReasons(need, supplier, window.shipBy),
-    ...(slots.length > 0 ? [] : [timeReason(need, offer, window)]),
+    ...(slots.length > 0 ? [] : [timeReason(need, supplier, offer, window)]),
     ...(offer.currency === need.currency && factor !== undefined ? priceReasons(need, price) : []),
   ];
   if (reasons.length > 0 || price === undefined) return { reasons };
@@ -159,14 +163,15 @@ function certificateReasons(need: OrderNeed, supplier: Supplier, shipBy: string)
   });
 }
 
-function timeReason(need: OrderNeed, offer: ProcessOffer, { weeks, canBeginOn, shipBy }: Window): Reason {
+function timeReason(need: OrderNeed, { closures }: Supplier, offer: ProcessOffer, { weeks, canBeginOn, shipBy }: Window): Reason {
   if (weeks.length === 0) return { code: 'TOO_SOON', canBeginOn, shipBy };
-  const freeMinutes = weeks.reduce((sum, week) => sum + usableMinutes(week, offer.freeMinutes), 0);
+  const freeMinutes = weeks.reduce((sum, week) => sum + usableMinutes(week, offer, closures), 0);
   return { code: 'NO_CAPACITY', neededMinutes: need.minutes, freeMinutes };
 }
 
 function priceReasons({ budgetMinor }: OrderNeed, price: Money | undefined): readonly Reason[] {
   if (price === undefined) return [{ code: 'PRICE_TOO_LARGE' }];
+  if (price.minor < 1) return [{ code: 'NO_PRICE' }];
   if (whyNotChargeable(price) !== undefined) return [{ code: 'PRICE_NOT_CHARGEABLE', price }];
   return budgetMinor !== undefined && price.minor > budgetMinor ? [{ code: 'OVER_BUDGET', price, budgetMinor }] : [];
 }

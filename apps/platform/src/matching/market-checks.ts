@@ -63,7 +63,9 @@ function offerFault(offer: ProcessOffer, { material }: OrderNeed): string | unde
   if (bad !== undefined) return bad;
   const factor = offer.materialFactors.get(material);
   if (factor !== undefined && !isWhole(factor, 0, largestFactor)) return 'materialFactors';
-  for (const minutes of offer.freeMinutes.values()) if (!isWhole(minutes, 0, mostMinutes)) return 'freeMinutes';
+  for (const field of ['freeMinutes', 'totalMinutes'] as const) {
+    for (const minutes of offer[field].values()) if (!isWhole(minutes, 0, mostMinutes)) return field;
+  }
   return undefined;
 }
 

@@ -4,6 +4,7 @@
  */
 import type { CurrencyCode } from '../money/money.ts';
 import type { PriceModel } from './price.ts';
+import type { MachineTime } from './production-slots.ts';
 import type { Place } from './transit.ts';
 
 /** What an order needs; the place is where it goes. */
@@ -33,11 +34,9 @@ export interface Certificate {
 }
 
 /** What a supplier offers of one process. */
-export interface ProcessOffer extends PriceModel {
+export interface ProcessOffer extends PriceModel, MachineTime {
   readonly smallestQuantity: number;
   readonly largestQuantity: number;
-  /** ISO week -> whole minutes of machine time that are free, days on which the supplier is closed taken off. A week left out has none. */
-  readonly freeMinutes: ReadonlyMap<string, number>;
 }
 
 export interface Supplier extends Place {
@@ -48,6 +47,8 @@ export interface Supplier extends Place {
   readonly certificates: readonly Certificate[];
   /** The countries in which it is cleared for export-controlled work. */
   readonly exportClearance: readonly string[];
+  /** Days on which it is closed. */
+  readonly closures: ReadonlySet<string>;
   /** Calendar days before it can begin with an order. */
   readonly leadDays: number;
   /** Share of its machine time that is taken, 0 to 1. */

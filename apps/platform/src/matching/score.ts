@@ -130,8 +130,7 @@ function rankedOf(candidate: Candidate, cheapest: number, weights: Weights, days
 
 function partsOf({ supplier, price, distanceKm }: Candidate, cheapest: number): Omit<ScoreParts, 'lead'> {
   return {
-    // Free of charge is best even where all are: 0 / 0.
-    price: price.minor === cheapest ? 1 : cheapest / price.minor,
+    price: cheapest / price.minor,
     distance: halfKm / (halfKm + distanceKm),
     load: 1 - supplier.load,
     rating: (smoothedRating(supplier) - 1) / 4,

@@ -1,6 +1,6 @@
 /** What an award settles beside manufacturer and price: the tax that the buyer pays, and so what is due. */
 import type { User } from '../accounts/users.ts';
-import { type TaxParty, taxRuling } from '../invoices/tax-rules.ts';
+import { type TaxParty, TaxRuleError, taxRuling } from '../invoices/tax-rules.ts';
 import { mustBeChargeable } from '../money/chargeable.ts';
 import { add, type Money, money, share } from '../money/money.ts';
 import type { Order, PlatformTransaction } from './orders.ts';
@@ -39,6 +39,18 @@ export function amountDue({ price_minor, tax_minor, currency }: Pick<Order, 'pri
   return price_minor === null ? undefined : add(money(price_minor, currency), money(tax_minor, currency));
 }
 
-function partyOf({ country, vat_id, vat_id_checked_at }: Pick<User, 'country' | 'vat_id' | 'vat_id_checked_at'>): TaxParty {
+/** Whether a sale between them can be awarded: which tax it bears is known. */
+export function isTaxKnown(seller: TaxParty, buyer: TaxParty): boolean {
+  try {
+    taxRuling(seller, buyer);
+    return true;
+  } catch (error) {
+    if (error instanceof TaxRuleError) return false;
+    throw error;
+  }
+}
+
+/** A VAT id counts once it is checked. */
+export function partyOf({ country, vat_id, vat_id_checked_at }: Pick<User, 'country' | 'vat_id' | 'vat_id_checked_at'>): TaxParty {
   return { country, vatId: vat_id_checked_at === null ? undefined : (vat_id ?? undefined) };
 }

@@ -10,23 +10,34 @@ export interface Work {
   readonly uses: readonly WeekUse[];
 }
 
-/** @returns the first week in which there is not so much left; the caller's transaction must not commit then */
+/** A week without the share of the business days on which its manufacturer is closed. */
+const openMinutes = sql<number>`capacity.total_minutes * (5 - (
+  select count(*) from platform.manufacturer_closures x
+  where x.manufacturer_id = capacity.manufacturer_id and to_char(x.day, 'IYYY-"W"IW') = capacity.week and extract(isodow from x.day) < 6)) / 5`;
+
+/** @returns the first week in which there is not so much left; nothing is booked then */
 export async function bookCapacity(
   transaction: PlatformTransaction,
   { manufacturer_id, process, uses }: Work,
 ): Promise<string | undefined> {
+  const done: WeekUse[] = [];
   // In one order, so that two who want the same weeks never wait for each other.
-  for (const { week, minutes } of uses.toSorted((one, other) => (one.week < other.week ? -1 : 1))) {
+  for (const use of uses.toSorted((one, other) => (one.week < other.week ? -1 : 1))) {
+    const { week, minutes } = use;
     const booked = await transaction
       .updateTable('capacity')
       .set((update) => ({ booked_minutes: update('booked_minutes', '+', minutes) }))
       .where('manufacturer_id', '=', manufacturer_id)
       .where('process', '=', process)
       .where('week', '=', week)
-      .where(sql.ref<number>('booked_minutes'), '<=', sql<number>`total_minutes - ${minutes}::integer`)
+      .where(sql.ref<number>('booked_minutes'), '<=', sql<number>`${openMinutes} - ${minutes}::integer`)
       .returning('booked_minutes')
       .executeTakeFirst();
-    if (booked === undefined) return week;
+    if (booked === undefined) {
+      await freeCapacity(transaction, { manufacturer_id, process, uses: done });
+      return week;
+    }
+    done.push(use);
   }
   return undefined;
 }

@@ -63,6 +63,7 @@ export async function grantCredit(
   id: number,
   { quantity, cause, amount }: Credit,
   by: Pick<OrderChange, 'actor' | 'actorId'>,
+  now: number,
   giveBack: (
     transaction: PlatformTransaction,
     order: Order,
@@ -75,7 +76,7 @@ export async function grantCredit(
   const data = { quantity, cause, disposition: 'credit', credit_minor: amount.minor };
   const changed = await orders.applyTo(transaction, order, { event: 'grant_credit', ...by, data });
   const found = await note(transaction, order, { quantity, cause, disposition: 'credit', credit_minor: amount.minor });
-  await closeNonConformances(transaction, id);
+  await closeNonConformances(transaction, id, now);
   const back = add(amount, share(amount, order.tax_rate));
   await giveBack(transaction, changed, { amount: back, reference: `credit:${found.id}`, reason: `credit for parts: ${cause}` });
   return changed;
@@ -102,10 +103,10 @@ async function note(
 }
 
 /** The parts were made right, or made anew. */
-export async function closeNonConformances(transaction: PlatformTransaction, order: number): Promise<void> {
+export async function closeNonConformances(transaction: PlatformTransaction, order: number, now: number): Promise<void> {
   await transaction
     .updateTable('non_conformances')
-    .set({ closed_at: new Date() })
+    .set({ closed_at: new Date(now) })
     .where('order_id', '=', order)
     .where('closed_at', 'is', null)
     .execute();

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { describe, expect, it } from 'vitest';
 import { withDatabase } from '../../test/database.ts';
 import { newManufacturer, newOrder, newUser } from '../../test/marketplace.ts';
@@ -75,17 +76,48 @@ describe('offers', () => {
     expect([await stateOf(offer.id), enqueued]).toEqual(['expired', [`match:${order}`]]);
   });
 
-  it('of two orders for the last hours of a week one gets them', async () => {
+  it('of two orders for the last hours of a week one gets them, and the other is matched again', async () => {
     const one = await offered({ minutes: 1_500 });
     const other = await offered({ minutes: 1_500, manufacturer: one.maker });
-    const results = await Promise.allSettled(
+    const orders = await Promise.all(
       [one, other].map(({ inTransaction, offers, offer, maker }) =>
         inTransaction((transaction) => offers.accept(transaction, offer.id, maker.user)),
       ),
     );
-    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
-    expect(results.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'NO_CAPACITY' } });
+    expect(orders.map(({ state }) => state).toSorted()).toEqual(['awarded', 'submitted']);
+    const late = orders[0]?.state === 'submitted' ? one : other;
+    // He has not let it go: it may be offered to him again.
+    expect([await stateOf(late.offer.id), late.enqueued]).toEqual(['withdrawn', [`match:${late.order}`]]);
     expect(await booked(one.maker.id)).toBe(1_500);
+  });
+
+  it('whose weeks are not all free books none of them', async () => {
+    const other = '2030-W11';
+    const { inTransaction, offers, offer, maker, read, order } = await offered();
+    await database
+      .insertInto('capacity')
+      .values({ manufacturer_id: maker.id, process: 'turning', week: other, total_minutes: 50 })
+      .execute();
+    const uses = JSON.stringify([
+      { week: other, minutes: 51 },
+      { week, minutes: 9 },
+    ]);
+    await sql`update platform.offers set uses = ${uses}::jsonb where id = ${offer.id}`.execute(database);
+    await inTransaction((transaction) => offers.accept(transaction, offer.id, maker.user));
+    expect([(await read(order)).state, await booked(maker.id)]).toEqual(['submitted', 0]);
+  });
+
+  it('has no hours on days on which the manufacturer is closed', async () => {
+    const { inTransaction, offers, offer, maker, read, order } = await offered({ minutes: 1_921 });
+    // The Monday, and the Sunday before: that is the end of another week.
+    for (const day of ['2030-03-04', '2030-03-03']) {
+      await database.insertInto('manufacturer_closures').values({ manufacturer_id: maker.id, day }).execute();
+    }
+    await inTransaction((transaction) => offers.accept(transaction, offer.id, maker.user));
+    expect((await read(order)).state).toBe('submitted');
+    const fits = await offered({ minutes: 1_920, manufacturer: maker });
+    await fits.inTransaction((transaction) => fits.offers.accept(transaction, fits.offer.id, maker.user));
+    expect((await read(fits.order)).state).toBe('awarded');
   });
 
   it('is nobody else’s', async () => {
@@ -110,12 +142,12 @@ describe('offers', () => {
   });
 
   it('withdrawn: booked hours are free again, and nothing is freed twice', async () => {
-    const { inTransaction, offers, offer, maker, order } = await offered();
+    const { inTransaction, offers, offer, maker, order, time } = await offered();
     await inTransaction((transaction) => offers.accept(transaction, offer.id, maker.user));
-    for (const _ of [1, 2]) await inTransaction((transaction) => withdrawOffers(transaction, order));
+    for (const _ of [1, 2]) await inTransaction((transaction) => withdrawOffers(transaction, order, time.now));
     expect([await stateOf(offer.id), await booked(maker.id)]).toEqual(['withdrawn', 0]);
     const open = await offered();
-    await inTransaction((transaction) => withdrawOffers(transaction, open.order));
+    await inTransaction((transaction) => withdrawOffers(transaction, open.order, time.now));
     expect([await stateOf(open.offer.id), await booked(open.maker.id)]).toEqual(['withdrawn', 0]);
   });
 });

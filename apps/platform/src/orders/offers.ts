@@ -15,7 +15,7 @@ export const offerForMs = 24 * 3_600_000;
 
 /**
  * `NOT_FOUND`: no such offer, or that of another manufacturer. `OFFER_OVER`: it was decided, or has expired. `NO_CAPACITY`: the
- * machine-hours are booked by other work meanwhile.
+ * machine-hours were booked by other work meanwhile.
  */
 export class OfferError extends Error {
   override readonly name = 'OfferError';
@@ -60,14 +60,19 @@ export class Offers {
     this.#now = now;
   }
 
-  /** @param user who acts for the manufacturer. @throws OfferError, OrderStateError */
+  /**
+   * @param user who acts for the manufacturer
+   * @returns the order, awarded; or as it is when the hours are gone: the offer is withdrawn, and the order matched again
+   * @throws OfferError, OrderStateError
+   */
   async accept(transaction: PlatformTransaction, id: number, user: number): Promise<Order> {
     const { order, offer } = await this.#open(transaction, id, user);
     const full = await bookCapacity(transaction, offer);
     if (full !== undefined) {
-      throw new OfferError('NO_CAPACITY', `the hours of this offer in ${full} are taken by other work: decline it, or free them`);
+      await this.#decide(transaction, id, 'withdrawn');
+      return this.#orders.applyTo(transaction, order, { event: 'match_again', actor: 'system', data: { offer: id, full } });
     }
-    await decide(transaction, id, 'accepted');
+    await this.#decide(transaction, id, 'accepted');
     return this.#orders.applyTo(transaction, order, {
       event: 'accept_offer',
       actor: 'manufacturer',
@@ -80,7 +85,7 @@ export class Offers {
   /** @throws OfferError, OrderStateError */
   async decline(transaction: PlatformTransaction, id: number, user: number): Promise<Order> {
     const { order } = await this.#open(transaction, id, user);
-    await decide(transaction, id, 'declined');
+    await this.#decide(transaction, id, 'declined');
     return this.#orders.applyTo(transaction, order, { event: 'match_again', actor: 'manufacturer', actorId: user, data: { offer: id } });
   }
 
@@ -92,7 +97,7 @@ export class Offers {
     const offer = await transaction.selectFrom('offers').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
     const leftMs = offer.state === 'open' ? Math.max(0, offer.expires_at.getTime() - this.#now()) : 0;
     if (offer.state !== 'open' || leftMs > 0) return { expired: false, leftMs };
-    await decide(transaction, id, 'expired');
+    await this.#decide(transaction, id, 'expired');
     if (order.state === 'sourcing') {
       await this.#orders.applyTo(transaction, order, { event: 'match_again', actor: 'system', data: { offer: id } });
     }
@@ -114,23 +119,32 @@ export class Offers {
     if (offer.expires_at.getTime() <= this.#now()) throw new OfferError('OFFER_OVER', 'this offer has expired');
     return { order, offer };
   }
+
+  async #decide(transaction: PlatformTransaction, id: number, state: 'accepted' | 'declined' | 'expired' | 'withdrawn'): Promise<void> {
+    await transaction
+      .updateTable('offers')
+      .set({ state, decided_at: new Date(this.#now()) })
+      .where('id', '=', id)
+      .execute();
+  }
 }
 
-/** Of an order that is cancelled: an open offer is taken back, and booked hours are free again. */
-export async function withdrawOffers(transaction: PlatformTransaction, order: number): Promise<void> {
+/** Of an order that is cancelled: an open offer is taken back, and booked hours are free again. @returns those that were open */
+export async function withdrawOffers(
+  transaction: PlatformTransaction,
+  order: number,
+  now: number,
+): Promise<readonly Pick<Offer, 'id' | 'manufacturer_id'>[]> {
   const offers = await transaction
     .updateTable('offers')
-    .set({ state: 'withdrawn', decided_at: new Date() })
+    .set({ state: 'withdrawn', decided_at: new Date(now) })
     .where('order_id', '=', order)
     .where('state', 'in', ['open', 'accepted'])
     // As they were: an update gives what it has made of them.
     .from((from) => from.selectFrom('offers as before').select(['before.id as was_id', 'before.state as was']).as('b'))
     .whereRef('b.was_id', '=', 'offers.id')
-    .returning(['offers.manufacturer_id', 'offers.process', 'offers.uses', 'b.was'])
+    .returning(['offers.id', 'offers.manufacturer_id', 'offers.process', 'offers.uses', 'b.was'])
     .execute();
   for (const { was, ...work } of offers) if (was === 'accepted') await freeCapacity(transaction, work);
-}
-
-async function decide(transaction: PlatformTransaction, id: number, state: 'accepted' | 'declined' | 'expired'): Promise<void> {
-  await transaction.updateTable('offers').set({ state, decided_at: new Date() }).where('id', '=', id).execute();
+  return offers.filter(({ was }) => was === 'open');
 }

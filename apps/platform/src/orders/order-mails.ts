@@ -5,8 +5,8 @@ import { platformFee } from '../ledger/ledger.ts';
 import { formatMoney, money, subtract } from '../money/money.ts';
 import type { NonConformance } from './non-conformances.ts';
 import type { Offer } from './offers.ts';
-import type { OrderState } from './order-states.ts';
-import type { Order, OrderChange, PlatformTransaction } from './orders.ts';
+import { beforeAward, type OrderState } from './order-states.ts';
+import type { Order, OrderEventRow, PlatformTransaction } from './orders.ts';
 import { type Quote, roundOf } from './quotes.ts';
 
 export type OrderMails = ReturnType<typeof orderMails>;
@@ -30,13 +30,22 @@ const inWords: Readonly<Record<OrderState, string>> = {
   disputed: 'disputed',
 };
 
-/** Before an award an order is no manufacturer's, also where the buyer is told late. */
-const buyersOnly: ReadonlySet<OrderState> = new Set<OrderState>(['draft', 'submitted', 'sourcing', 'quoted']);
-
 /** @param zone where a day begins */
 export function orderMails(mail: MailPeople, zone: string) {
   const day = (at: Date | string) => dayForPeople(zone, at);
   const part = ({ id, title, material, quantity, due_on }: Order) => ({ order_id: id, title, material, quantity, deliver_by: day(due_on) });
+  /** Who quotes, and what. */
+  const received = async (transaction: PlatformTransaction, { data }: OrderEventRow) => {
+    const { name, price_minor, currency, expires_at } = await transaction
+      .selectFrom('quotes')
+      .innerJoin('manufacturers', 'manufacturers.id', 'quotes.manufacturer_id')
+      .select(['manufacturers.name', 'quotes.price_minor', 'quotes.currency', 'quotes.expires_at'])
+      .where('quotes.id', '=', Number(data['quote']))
+      .executeTakeFirstOrThrow();
+    // As it was quoted then: it may have been bettered by now.
+    const minor = typeof data['price_minor'] === 'number' ? data['price_minor'] : (price_minor ?? 0);
+    return { manufacturer: name, amount: formatMoney(money(minor, currency)), valid_until: day(expires_at) };
+  };
   return {
     async offered(transaction: PlatformTransaction, offer: Offer, order: Order): Promise<void> {
       await mail(transaction, {
@@ -85,24 +94,49 @@ export function orderMails(mail: MailPeople, zone: string) {
         context: { ...shared, for_manufacturer: true },
       });
     },
-    /** Of a change that both sides hear of: the buyer what it means for him, the manufacturer what he has to do with it. */
-    async changed(
+    /** To a manufacturer whose offer or quote is over, since the order is cancelled. */
+    async withdrawn(
       transaction: PlatformTransaction,
       order: Order,
-      { event, at }: Pick<OrderChange, 'event'> & { readonly at: Date },
+      what: { readonly kind: 'offer' | 'quote'; readonly id: number; readonly manufacturer_id: number },
     ): Promise<void> {
+      await mail(transaction, {
+        id: `withdrawn:${what.kind}:${what.id}`,
+        user: await actsFor(transaction, what.manufacturer_id),
+        template: 'order_cancelled',
+        context: { order_id: order.id, title: order.title },
+      });
+    },
+    /** To whoever has let the time for the next step pass. */
+    async stepDue(transaction: PlatformTransaction, order: Order, { user, note }: { readonly user: number; readonly note: string }) {
+      await mail(transaction, {
+        id: `step-due:${order.id}:${order.version}:${user}`,
+        user,
+        template: 'order_status',
+        context: { order_id: order.id, status: inWords[order.state], note },
+      });
+    },
+    /** Of a change that both sides hear of: the buyer what it means for him, the manufacturer what he has to do with it. */
+    async changed(transaction: PlatformTransaction, order: Order, change: OrderEventRow): Promise<void> {
+      const { event, at, from_state, data } = change;
       const id = `order:${order.id}:${order.version}`;
       const cancelled = order.state === 'cancelled';
       const cost = order.fee_minor > 0 ? money(order.fee_minor, order.currency) : undefined;
       const fee = cost === undefined ? undefined : formatMoney(cost);
+      const reason = typeof data['reason'] === 'string' ? data['reason'] : undefined;
+      const quote = event === 'receive_quote' ? await received(transaction, change) : undefined;
+      const shared = { order_id: order.id, title: order.title };
       await mail(transaction, {
         id: `${id}:b`,
         user: order.buyer_id,
         ...(cancelled
-          ? { template: 'order_cancelled', context: { order_id: order.id, title: order.title, cancelled_on: day(at), fee } }
-          : { template: 'order_status', context: { order_id: order.id, status: inWords[order.state] } }),
+          ? { template: 'order_cancelled', context: { ...shared, reason, cancelled_on: day(at), fee } }
+          : quote !== undefined
+            ? { template: 'quote_received', context: { ...shared, ...quote } }
+            : { template: 'order_status', context: { order_id: order.id, status: inWords[order.state] } }),
       });
-      if (order.manufacturer_id === null || buyersOnly.has(order.state)) return;
+      // Before the award it is no manufacturer's, also where that is told late.
+      if (order.manufacturer_id === null || beforeAward.has(order.state === 'on_hold' ? from_state : order.state)) return;
       const user = await actsFor(transaction, order.manufacturer_id);
       if (event === 'accept_offer' || event === 'award') {
         await mail(transaction, {
@@ -113,8 +147,7 @@ export function orderMails(mail: MailPeople, zone: string) {
         });
       } else if (cancelled) {
         const compensation = cost === undefined ? undefined : formatMoney(subtract(cost, platformFee(cost)));
-        const context = { order_id: order.id, title: order.title, compensation };
-        await mail(transaction, { id: `${id}:m`, user, template: 'order_cancelled', context });
+        await mail(transaction, { id: `${id}:m`, user, template: 'order_cancelled', context: { ...shared, reason, compensation } });
       } else {
         await mail(transaction, {
           id: `${id}:m`,

@@ -12,6 +12,8 @@ import {
   orderEvents,
   orderStates,
 } from './order-states.ts';
+import { overdueStates } from './overdue.ts';
+import { remindedSteps } from './send-reminders.ts';
 
 const actors: readonly OrderActor[] = ['buyer', 'manufacturer', 'staff', 'system'];
 
@@ -176,8 +178,12 @@ describe('the life of an order', () => {
       for (const [state, steps] of ways) if (steps.some(({ to }) => ends.has(to))) ends.add(state);
     }
     expect([...ends].sort()).toEqual([...orderStates].sort());
-    const undated = new Set([...ways.values()].flat().flatMap(({ to, deadlineMs }) => (deadlineMs === undefined ? [to] : [])));
-    expect([...undated].sort()).toEqual(['cancelled', 'closed', 'in_production']);
+    const reached = [...ways.values()].flat();
+    const undated = new Set(reached.flatMap(({ to, deadlineMs }) => (deadlineMs === undefined ? [to] : [])));
+    // These go by the day on which the order is due.
+    expect([...undated].sort()).toEqual(['cancelled', 'closed', 'in_production', 'submitted']);
+    const dated = new Set(reached.flatMap(({ to, deadlineMs }) => (deadlineMs === undefined ? [] : [to])));
+    expect([...overdueStates, ...remindedSteps.keys()].sort()).toEqual([...dated].sort());
   });
 
   it('however it is walked, every step is one of the table, and only a hold remembers where it was', () => {

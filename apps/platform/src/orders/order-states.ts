@@ -27,6 +27,9 @@ export const orderStates = [
 
 export type OrderState = (typeof orderStates)[number];
 
+/** In these it is no manufacturer's yet. */
+export const beforeAward: ReadonlySet<OrderState> = new Set<OrderState>(['draft', 'submitted', 'sourcing', 'quoted']);
+
 export type OrderActor = 'buyer' | 'manufacturer' | 'staff' | 'system';
 
 /** What a transition looks at. */
@@ -45,6 +48,7 @@ export interface OrderFacts {
 
 /** Jobs that a transition enqueues, by what they do; orders.ts says which task that is. */
 export type OrderJob =
+  /** Where it is nobody's yet. */
   | 'match'
   | 'notify'
   | 'authorise'
@@ -72,15 +76,17 @@ interface Transition {
   readonly jobs: readonly OrderJob[];
 }
 
-const hour = 3_600_000;
-const day = 24 * hour;
+const day = 86_400_000;
 
-/** So long an order may stay in a state before somebody is reminded, or the next step is taken for them. */
+/**
+ * So long an order may stay in a state before the next step is taken for whoever has not taken it (overdue.ts), or he is reminded
+ * (send-reminders.ts). What waits for somebody who could make it, and what is made, goes by the day on which it is due.
+ */
 export const deadlines: Readonly<Partial<Record<OrderState, number>>> = {
-  submitted: hour,
   sourcing: 3 * day,
   quoted: 7 * day,
-  awarded: 3 * day,
+  // A week after a declined payment was tried for the last time.
+  awarded: 21 * day,
   payment_authorised: 5 * day,
   inspection: 3 * day,
   rework: 10 * day,
@@ -134,7 +140,8 @@ export const transitions = {
   /** By the buyer, or for him when he has said nothing until the deadline. */
   accept_parts: { from: ['delivered'], to: 'closed', actors: ['buyer', 'system', 'staff'], jobs: ['payout', 'notify'] },
   hold: { from: underWay, to: 'on_hold', actors: ['staff', 'system'], jobs: ['notify'] },
-  resume: { from: ['on_hold'], to: 'back', actors: ['staff', 'system'], jobs: ['notify', 'goOn'] },
+  /** Its offers and quotes may have come to nothing meanwhile, and it may have been paid for. */
+  resume: { from: ['on_hold'], to: 'back', actors: ['staff', 'system'], jobs: ['match', 'notify', 'goOn'] },
   /** The money that was reserved is not there any more: it is to be paid for again before it goes on. */
   lose_payment: {
     from: ['awarded', 'payment_authorised', 'in_production', 'inspection', 'rework', 'on_hold'],

@@ -8,11 +8,11 @@ import type { PlatformDatabase } from '../database/database.ts';
 import { orNever, retryPolicy } from '../failures.ts';
 import type { AssignOptions } from '../matching/assign.ts';
 import type { Weights } from '../matching/score.ts';
-import { matchOrder, processPending } from './match-orders.ts';
+import { askPending, matchOrder, processPending } from './match-orders.ts';
 import { Offers } from './offers.ts';
 import type { OrderMails } from './order-mails.ts';
 import { OrderError, type Orders } from './orders.ts';
-import { expireOffers, takeOverdueSteps } from './overdue.ts';
+import { cancelOverdue, expireOffers, takeOverdueSteps } from './overdue.ts';
 import { type ReminderDeps, sendReminders } from './send-reminders.ts';
 
 export interface OrderDeps {
@@ -41,6 +41,8 @@ const nothing = z.strictObject({});
 
 /** Orders of which one kind of overdue step is taken, in one run. */
 const overdueAtOnce = 1_000;
+/** Orders of each mode that are matched in one run: their candidates are kept in memory. */
+const matchedAtOnce = 2_000;
 
 /** Defines the order tasks in an app that has the queues order.critical and order.normal. */
 export function orderTasks(
@@ -91,20 +93,24 @@ export function orderTasks(
     ...normal,
     name: 'order.notifyStatus',
     input: changeInput,
-    run: ({ order_id, version }) =>
-      database.transaction().execute(async (transaction) => {
-        const change = await transaction
-          .selectFrom('order_events')
-          .selectAll()
-          .where('order_id', '=', order_id)
-          .where('version', '=', version)
-          .executeTakeFirst();
-        if (change === undefined) throw new PermanentError(`order ${order_id} has no version ${version}`);
-        const order = await transaction.selectFrom('orders').selectAll().where('id', '=', order_id).executeTakeFirstOrThrow();
-        // As it was then: it may be further by now.
-        await mails.changed(transaction, { ...order, state: change.to_state, version }, { event: change.event, at: change.at });
-        return { state: change.to_state };
-      }),
+    effectKey: ({ order_id, version }) => `${order_id}:${version}`,
+    // Once: names may have changed since, and a mail that was told is not another one by that.
+    run: ({ order_id, version }, ctx) =>
+      database.transaction().execute((transaction) =>
+        ctx.once(transaction, ctx.effectKey, async () => {
+          const change = await transaction
+            .selectFrom('order_events')
+            .selectAll()
+            .where('order_id', '=', order_id)
+            .where('version', '=', version)
+            .executeTakeFirst();
+          if (change === undefined) throw new PermanentError(`order ${order_id} has no version ${version}`);
+          const order = await transaction.selectFrom('orders').selectAll().where('id', '=', order_id).executeTakeFirstOrThrow();
+          // As it was then: it may be further by now.
+          await mails.changed(transaction, { ...order, state: change.to_state, version }, change);
+          return { state: change.to_state };
+        }),
+      ),
   });
 
   const processPendingTask = app.task({
@@ -113,21 +119,19 @@ export function orderTasks(
     input: nothing,
     softTimeLimit: '9m',
     timeLimit: '10m',
+    // One order that fails does not stand in the way of the others, and the soft limit ends a run before its end: the next one goes on.
     run: async (_, ctx) => {
       const failures: unknown[] = [];
-      const steps = { database, orders, offers, now: now(), limit: overdueAtOnce, signal: ctx.signal, failures };
+      const { signal } = ctx;
+      const steps = { database, orders, offers, now: now(), zone, limit: overdueAtOnce, signal, failures };
       const expired = await expireOffers(steps);
+      const cancelled = await cancelOverdue(steps);
       const overdue = await takeOverdueSteps(steps);
-      const round = await processPending(match, { ...assignment, signal: ctx.signal }, ctx.log);
-      // Quotes are asked for one order at a time: nobody's hours are held by that.
-      const asking = await database.selectFrom('orders').select('id').where('state', '=', 'submitted').where('mode', '=', 'rfq').execute();
-      for (const order of asking) {
-        ctx.signal.throwIfAborted();
-        // One that cannot be matched does not stand in the way of the others.
-        await matchOrder(match, order.id).catch((error: unknown) => failures.push(error));
-      }
+      const run = { limit: matchedAtOnce, signal, failures };
+      const round = await processPending(match, assignment, run, ctx.log);
+      const asked = await askPending(match, run);
       if (failures.length > 0) throw failures[0];
-      return { ...round, expired, overdue, asked: asking.length };
+      return { ...round, expired, cancelled, overdue, asked };
     },
   });
 

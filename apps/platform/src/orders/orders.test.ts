@@ -24,14 +24,31 @@ describe('orders', () => {
     const { enqueued, apply } = scene();
     const buyer = await newUser(database);
     const id = await newOrder(database, { buyer_id: buyer });
-    const before = Date.now();
     const order = await apply(id, { event: 'submit', actor: 'buyer', actorId: buyer, data: { by: 'api' } });
-    expect(order).toMatchObject({ id, state: 'submitted', version: 1, held_state: null });
-    expect((order.deadline?.getTime() ?? 0) - before).toBeGreaterThan(3_000_000);
+    expect(order).toMatchObject({ id, state: 'submitted', version: 1, held_state: null, deadline: null });
     expect(enqueued).toEqual([`match:${id}`, `notify:${id}`]);
     expect(await eventsOfOrder(database, id)).toMatchObject([
       { version: 1, event: 'submit', from_state: 'draft', to_state: 'submitted', actor: 'buyer', actor_id: buyer, data: { by: 'api' } },
     ]);
+  });
+
+  it('has a deadline, which an event that leaves it where it is does not move', async () => {
+    const { apply } = scene();
+    const id = await newOrder(database, { mode: 'rfq' });
+    const before = Date.now();
+    for (const event of ['submit', 'source'] satisfies OrderEvent[]) await apply(id, { event, actor: 'staff' });
+    expect(((await read(id)).deadline?.getTime() ?? 0) - before).toBeGreaterThanOrEqual(3 * 86_400_000);
+    const quoted = await apply(id, { event: 'receive_quote', actor: 'manufacturer' });
+    const deadline = new Date((quoted.deadline?.getTime() ?? 0) - 1_000);
+    await database.updateTable('orders').set({ deadline }).where('id', '=', id).execute();
+    expect(await apply(id, { event: 'receive_quote', actor: 'manufacturer' })).toMatchObject({ version: 4, deadline });
+  });
+
+  it('after a job that cannot be enqueued no other one is', async () => {
+    const { apply, enqueued } = scene('match');
+    const id = await newOrder(database);
+    await expect(apply(id, { event: 'submit', actor: 'staff' })).rejects.toThrow('the outbox is gone');
+    expect(enqueued).toEqual([]);
   });
 
   it('nothing has happened when a job cannot be enqueued', async () => {

@@ -21,6 +21,7 @@ import {
 } from './order-states.ts';
 
 export type Order = Selectable<OrdersTable>;
+export type OrderEventRow = Selectable<OrderEventsTable>;
 export type PlatformTransaction = Transaction<PlatformTables>;
 
 /** What is to be enqueued when something has happened to an order; each in the transaction that changes it. */
@@ -53,7 +54,7 @@ export class OrderError extends Error {
 }
 
 /** Events that are made by a manufacturer who has not got the order: whose offer or quote it is, is checked where those are. */
-const beforeAward: ReadonlySet<OrderEvent> = new Set<OrderEvent>(['accept_offer', 'match_again', 'receive_quote']);
+const byAnybodyAsked: ReadonlySet<OrderEvent> = new Set<OrderEvent>(['accept_offer', 'match_again', 'receive_quote']);
 
 export class Orders {
   readonly #jobs: () => OrderJobs;
@@ -95,7 +96,8 @@ export class Orders {
         state: step.to,
         held_state: step.heldState ?? null,
         version: order.version + 1,
-        deadline: deadlineOf(step, now),
+        // What leaves an order where it is gives nobody more time.
+        deadline: step.to === order.state ? order.deadline : deadlineOf(step, now),
         ...(step.to === order.state ? {} : { state_since: new Date(now) }),
       })
       .where('id', '=', order.id)
@@ -116,7 +118,8 @@ export class Orders {
       })
       .execute();
     const jobs = this.#jobs();
-    await Promise.all(step.jobs.map((job) => jobs[job](transaction, changed, change)));
+    // After one that fails the transaction is over: none of the others may run on its connection then.
+    for (const job of step.jobs) await jobs[job](transaction, changed, change);
     // That one may have changed it.
     return step.jobs.includes('goOn') ? lockOrder(transaction, order.id) : changed;
   }
@@ -136,7 +139,7 @@ export function mustBeAt({ version }: Pick<Order, 'version'>, seen: number | und
   }
 }
 
-export function eventsOfOrder(database: PlatformDatabase, id: number): Promise<readonly Selectable<OrderEventsTable>[]> {
+export function eventsOfOrder(database: PlatformDatabase, id: number): Promise<readonly OrderEventRow[]> {
   return database.selectFrom('order_events').selectAll().where('order_id', '=', id).orderBy('version').execute();
 }
 
@@ -173,7 +176,7 @@ function cancellation(order: Order, { event, actor }: OrderChange): Partial<Pick
 /** A buyer may change his own orders only, a manufacturer those that he has got. */
 async function mayAct(transaction: PlatformTransaction, order: Order, { event, actor, actorId }: OrderChange): Promise<void> {
   if (actor === 'buyer' && actorId !== order.buyer_id) throw new OrderStateError('FORBIDDEN_ACTOR', 'this is the order of another buyer');
-  if (actor !== 'manufacturer' || beforeAward.has(event)) return;
+  if (actor !== 'manufacturer' || byAnybodyAsked.has(event)) return;
   if (order.manufacturer_id === null || (await actsFor(transaction, order.manufacturer_id)) !== actorId)
     throw new OrderStateError('FORBIDDEN_ACTOR', 'this order is with another manufacturer');
 }

@@ -103,6 +103,17 @@ describe('quotes', () => {
     await expect(award(first.quote)).rejects.toMatchObject({ code: 'QUOTE_OVER' });
   });
 
+  it('declined by the last one who was asked: the order is matched again at once', async () => {
+    const { inTransaction, quotes, first, second, submit, enqueued, read, order } = await asked();
+    const decline = ({ quote, user }: typeof first) => inTransaction((transaction) => quotes.decline(transaction, quote, user));
+    await submit(first, 5_000);
+    enqueued.length = 0;
+    await decline(second);
+    expect([(await read(order)).state, enqueued]).toEqual(['quoted', []]);
+    await decline(first);
+    expect([(await read(order)).state, enqueued]).toEqual(['submitted', [`match:${order}`]]);
+  });
+
   it('asks nobody twice', async () => {
     const { request, states } = await asked();
     expect(await request()).toEqual([]);
@@ -121,11 +132,11 @@ describe('quotes', () => {
   });
 
   it('withdrawn: the hours of the awarded one are free again', async () => {
-    const { submit, award, first, order, inTransaction, states } = await asked();
+    const { submit, award, first, order, inTransaction, states, time } = await asked();
     await submit(first, 5_000);
     await award(first.quote);
     for (const _ of [1, 2]) {
-      await inTransaction(async (transaction) => withdrawQuotes(transaction, await lockOrder(transaction, order)));
+      await inTransaction(async (transaction) => withdrawQuotes(transaction, await lockOrder(transaction, order), time.now));
     }
     expect(await states()).toEqual(['lost', 'lost']);
     const { booked_minutes } = await database

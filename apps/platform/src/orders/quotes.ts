@@ -5,6 +5,8 @@ import type { WeekUse } from '../matching/production-slots.ts';
 import { type Money, sameCurrency } from '../money/money.ts';
 import { taxOfAward } from './award.ts';
 import { bookCapacity, freeCapacity } from './capacity.ts';
+import { closeOver } from './openings.ts';
+import { eventsOf } from './order-states.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from './orders.ts';
 
 export type Quote = Selectable<QuotesTable>;
@@ -49,7 +51,7 @@ export async function requestQuotes(
     .onConflict((conflict) =>
       conflict
         .columns(['order_id', 'manufacturer_id'])
-        .doUpdateSet({ state: 'requested', expires_at: new Date(now + quoteForMs) })
+        .doUpdateSet({ state: 'requested', submissions: 0, expires_at: new Date(now + quoteForMs) })
         .where('quotes.state', 'in', ['requested', 'quoted', 'expired'])
         .where('quotes.expires_at', '<=', new Date(now)),
     )
@@ -84,17 +86,25 @@ export class Quotes {
       .set({ state: 'quoted', price_minor: price.minor, uses: JSON.stringify(uses), decided_at: new Date(this.#now()) })
       .where('id', '=', id)
       .execute();
-    return this.#orders.applyTo(transaction, order, { event: 'receive_quote', actor: 'manufacturer', actorId: user, data: { quote: id } });
+    return this.#orders.applyTo(transaction, order, {
+      event: 'receive_quote',
+      actor: 'manufacturer',
+      actorId: user,
+      data: { quote: id, price_minor: price.minor },
+    });
   }
 
-  /** @throws QuoteError */
+  /** With the last one that is open the order is matched again. @throws QuoteError */
   async decline(transaction: PlatformTransaction, id: number, user: number): Promise<void> {
-    await this.#open(transaction, id, user, ['requested', 'quoted']);
+    const { order } = await this.#open(transaction, id, user, ['requested', 'quoted']);
     await transaction
       .updateTable('quotes')
       .set({ state: 'declined', decided_at: new Date(this.#now()) })
       .where('id', '=', id)
       .execute();
+    const isOpen = await closeOver(transaction, order.id, this.#now());
+    if (isOpen || !eventsOf(order.state).includes('match_again')) return;
+    await this.#orders.applyTo(transaction, order, { event: 'match_again', actor: 'manufacturer', actorId: user, data: { quote: id } });
   }
 
   /** The buyer takes one; the others are lost. @throws QuoteError, OrderStateError */
@@ -142,21 +152,27 @@ export class Quotes {
   }
 }
 
-/** Of an order that is cancelled: what was awarded frees its hours. */
-export async function withdrawQuotes(transaction: PlatformTransaction, order: Order): Promise<void> {
-  const awarded = await transaction
+/** Of an order that is cancelled: what was awarded frees its hours. @returns those that were open */
+export async function withdrawQuotes(
+  transaction: PlatformTransaction,
+  order: Order,
+  now: number,
+): Promise<readonly Pick<Quote, 'id' | 'manufacturer_id'>[]> {
+  const quotes = await transaction
     .selectFrom('quotes')
     .selectAll()
     .where('order_id', '=', order.id)
-    .where('state', '=', 'awarded')
+    .where('state', 'in', ['requested', 'quoted', 'awarded'])
+    .orderBy('id')
     .execute();
-  for (const { manufacturer_id, uses } of awarded) {
-    if (uses !== null) await freeCapacity(transaction, { manufacturer_id, process: order.process, uses });
-  }
   await transaction
     .updateTable('quotes')
-    .set({ state: 'lost', decided_at: new Date() })
+    .set({ state: 'lost', decided_at: new Date(now) })
     .where('order_id', '=', order.id)
     .where('state', 'in', ['requested', 'quoted', 'awarded'])
     .execute();
+  for (const { state, manufacturer_id, uses } of quotes) {
+    if (state === 'awarded' && uses !== null) await freeCapacity(transaction, { manufacturer_id, process: order.process, uses });
+  }
+  return quotes.filter(({ state, expires_at }) => state !== 'awarded' && expires_at.getTime() > now);
 }

@@ -3,7 +3,9 @@ import { startPostgres, type TestPostgres } from '../../test/database.ts';
 import { newManufacturer, newOrder, newPayment, newUser } from '../../test/marketplace.ts';
 import { patience } from '../../test/patience.ts';
 import { startTestPlatform, type TestPlatform } from '../../test/platform.ts';
+import { orderMails } from './order-mails.ts';
 import { takeOverdueSteps } from './overdue.ts';
+import { sendReminders } from './send-reminders.ts';
 
 const day = 86_400_000;
 
@@ -47,7 +49,7 @@ async function ordered(
   return { buyer, maker, order };
 }
 
-const none = { quotes: 0, payments: 0, late: 0 };
+const none = { quotes: 0, payments: 0, late: 0, steps: 0 };
 
 describe('reminders', { timeout: 60_000 }, () => {
   it('of an order that nobody has begun to pay go once, after a day, and say what is due', async () => {
@@ -112,6 +114,198 @@ describe('reminders', { timeout: 60_000 }, () => {
     expect(rounds.reduce((sum, { late }) => sum + late, 0)).toBe(1);
     await expect.poll(() => [mailsTo('ann@customer.example').length, mailsTo('turner@plant.example').length], patience).toEqual([1, 1]);
     expect(await remind()).toEqual(none);
+  });
+
+  it('of an order that is not made yet, and not of one that is on its way or not paid for', async () => {
+    const { order } = await ordered({ due: new Date(time.now - 2 * day).toISOString().slice(0, 10) });
+    const set = (state: 'awarded' | 'shipped' | 'rework') =>
+      platform.database.updateTable('orders').set({ state }).where('id', '=', order).execute();
+    for (const state of ['awarded', 'shipped'] as const) {
+      await set(state);
+      expect(await remind()).toEqual(none);
+    }
+    await set('rework');
+    expect(await remind()).toEqual({ ...none, late: 1 });
+  });
+
+  it('of a payment go again to whoever’s card was declined for good', async () => {
+    const { order } = await ordered();
+    await newPayment(platform.database, order, 12_000, { status: 'failed', declined_hard: true });
+    time.now += day;
+    expect(await remind()).toEqual({ ...none, payments: 1 });
+  });
+
+  it('do not go to whoever has done it since they were listed', async () => {
+    const { database } = platform;
+    const orders = [(await ordered()).order, await newOrder(database, { price_minor: 10_000 })];
+    await database
+      .updateTable('orders')
+      .set({ state: 'awarded', state_since: new Date(time.now) })
+      .execute();
+    time.now += day;
+    const told: number[] = [];
+    const mails = orderMails(() => Promise.resolve(), 'UTC');
+    const paymentDue = async (_: unknown, { id }: { readonly id: number }) => {
+      told.push(id);
+      const [other = 0] = orders.filter((order) => order !== id);
+      await newPayment(database, other, 12_000, { status: 'processing' });
+    };
+    const { signal } = new AbortController();
+    expect(await sendReminders({ database, mails, zone: 'UTC', now: () => time.now, paymentDue }, signal)).toEqual({
+      ...none,
+      payments: 1,
+    });
+    expect(told).toHaveLength(1);
+  });
+
+  it.each([
+    ['payment_authorised', ['turner@plant.example']],
+    ['inspection', ['turner@plant.example']],
+    ['rework', ['turner@plant.example']],
+    ['on_hold', ['stella@taktline.example']],
+    ['disputed', ['stella@taktline.example']],
+  ] as const)('of a step that is due, of what is %s, go once to whose it is', async (state, to) => {
+    const { order } = await ordered();
+    const { database, smtp } = platform;
+    await newUser(database, 'staff', 'stella@taktline.example');
+    await database
+      .updateTable('orders')
+      .set({ state, held_state: state === 'on_hold' ? 'in_production' : null, deadline: new Date(time.now + day) })
+      .where('id', '=', order)
+      .execute();
+    expect(await remind()).toEqual(none);
+    time.now += day;
+    expect(await remind()).toEqual({ ...none, steps: 1 });
+    await expect.poll(() => smtp.mails.flatMap((mail) => mail.to), patience).toEqual(to);
+    expect(mailsTo(to[0])[0]).toContain('Please');
+    expect(await remind()).toEqual(none);
+  });
+
+  it('of an order that is on hold until it is paid for go to the buyer', async () => {
+    const { order } = await ordered();
+    const { tasks, database } = platform;
+    await database
+      .transaction()
+      .execute((transaction) => tasks.orders.apply(transaction, order, { event: 'hold', actor: 'system', data: { payment: 1 } }));
+    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(1);
+    time.now += 14 * day;
+    expect(await remind()).toEqual({ ...none, steps: 1 });
+    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(2);
+    expect(mailsTo('ann@customer.example')[1]).toContain('Please pay it in another way');
+  });
+});
+
+describe('an order that comes to nothing', { timeout: 60_000 }, () => {
+  const round = async () => (await platform.tasks.processPendingOrders.delay({})).result({ timeout: '30s' });
+  const stateOf = async (order: number) =>
+    (await platform.database.selectFrom('orders').select('state').where('id', '=', order).executeTakeFirstOrThrow()).state;
+  const on = (days: number) => new Date(time.now + days * day).toISOString().slice(0, 10);
+
+  it('is cancelled when its day is over, and everybody who might have taken it is told', async () => {
+    const { database } = platform;
+    const buyer = await newUser(database, 'buyer', 'ann@customer.example');
+    const offerer = await newManufacturer(database, { user_id: await newUser(database, 'manufacturer', 'turner@plant.example') });
+    const quoter = await newManufacturer(database, { user_id: await newUser(database, 'manufacturer', 'miller@plant.example') });
+    const put = async (state: 'submitted' | 'sourcing' | 'quoted', due_on: string) => {
+      const id = await newOrder(database, { buyer_id: buyer, due_on, mode: state === 'quoted' ? 'rfq' : 'instant' });
+      await database.updateTable('orders').set({ state }).where('id', '=', id).execute();
+      return id;
+    };
+    const alive = await put('submitted', on(0));
+    const [waiting, offered, quoted] = [await put('submitted', on(-1)), await put('sourcing', on(-1)), await put('quoted', on(-1))];
+    const open = { currency: 'EUR', expires_at: new Date(time.now + day) };
+    await database
+      .insertInto('offers')
+      .values({ ...open, order_id: offered, manufacturer_id: offerer.id, price_minor: 1_000, process: 'turning', uses: '[]' })
+      .execute();
+    await database
+      .insertInto('quotes')
+      .values({ ...open, order_id: quoted, manufacturer_id: quoter.id })
+      .execute();
+    expect(await round()).toMatchObject({ cancelled: 3, pending: 1 });
+    expect(await Promise.all([alive, waiting, offered, quoted].map(stateOf))).toEqual(['submitted', 'cancelled', 'cancelled', 'cancelled']);
+    expect(await database.selectFrom('offers').select('state').execute()).toEqual([{ state: 'withdrawn' }]);
+    expect(await database.selectFrom('quotes').select('state').execute()).toEqual([{ state: 'lost' }]);
+    await expect.poll(() => platform.smtp.mails.length, patience).toBe(5);
+    expect(mailsTo('ann@customer.example')).toHaveLength(3);
+    for (const text of mailsTo('ann@customer.example')) expect(text).toContain('nobody has taken it by the day');
+    for (const address of ['turner@plant.example', 'miller@plant.example']) expect(mailsTo(address)[0]).toContain('is cancelled');
+    expect(await round()).toMatchObject({ cancelled: 0 });
+  });
+
+  it('is cancelled when it is not paid for three weeks after its award, also on hold for that, and its hours are free again', async () => {
+    const { database, tasks } = platform;
+    const maker = await newManufacturer(database, { weeks: ['2030-W50'] });
+    const award = async () => {
+      const order = await newOrder(database);
+      await database.updateTable('orders').set({ state: 'sourcing' }).where('id', '=', order).execute();
+      const { id } = await database
+        .insertInto('offers')
+        .values({
+          order_id: order,
+          manufacturer_id: maker.id,
+          price_minor: 1_000,
+          currency: 'EUR',
+          process: 'turning',
+          uses: JSON.stringify([{ week: '2030-W50', minutes: 60 }]),
+          expires_at: new Date(time.now + day),
+        })
+        .returning('id')
+        .executeTakeFirstOrThrow();
+      // Nobody pays: there is no card.
+      await database.updateTable('orders').set({ payment_method: null }).where('id', '=', order).execute();
+      await database.transaction().execute((transaction) => tasks.offers.accept(transaction, id, maker.user));
+      return order;
+    };
+    const [unpaid, held, byStaff, retried] = [await award(), await award(), await award(), await award()];
+    const hold = (order: number, actor: 'system' | 'staff') =>
+      database.transaction().execute((transaction) => tasks.orders.apply(transaction, order, { event: 'hold', actor }));
+    time.now += 20 * day;
+    await hold(held, 'system');
+    await hold(byStaff, 'staff');
+    await newPayment(database, retried, 1_200, { status: 'failed', retry_at: new Date(time.now + 3 * day) });
+    expect(await round()).toMatchObject({ cancelled: 0 });
+    time.now += day;
+    expect(await round()).toMatchObject({ cancelled: 2 });
+    expect(await Promise.all([unpaid, held, byStaff, retried].map(stateOf))).toEqual(['cancelled', 'cancelled', 'on_hold', 'awarded']);
+    const orders = await database.selectFrom('orders').select('fee_minor').where('id', 'in', [unpaid, held]).execute();
+    expect(orders).toEqual([{ fee_minor: 0 }, { fee_minor: 0 }]);
+    expect(await database.selectFrom('capacity').select('booked_minutes').execute()).toEqual([{ booked_minutes: 120 }]);
+  });
+});
+
+describe('a change', { timeout: 60_000 }, () => {
+  it('that is told again, after somebody has another name, is told once', async () => {
+    const { order, buyer } = await ordered({ state: 'in_production' });
+    const { database, tasks } = platform;
+    await database
+      .transaction()
+      .execute((transaction) => tasks.orders.apply(transaction, order, { event: 'finish_production', actor: 'staff' }));
+    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(1);
+    await database.updateTable('users').set({ name: 'Ann Cook' }).where('id', '=', buyer).execute();
+    await (await tasks.notifyStatus.delay({ order_id: order, version: 1 })).result({ timeout: '30s' });
+    expect(mailsTo('ann@customer.example')).toHaveLength(1);
+  });
+
+  it('of a time when the order was nobody’s is not told the manufacturer who has got it since', async () => {
+    const { order } = await ordered();
+    const { database, tasks } = platform;
+    await database
+      .insertInto('order_events')
+      .values({
+        order_id: order,
+        version: 1,
+        event: 'hold',
+        from_state: 'sourcing',
+        to_state: 'on_hold',
+        actor: 'staff',
+        actor_id: null,
+        data: '{}',
+      })
+      .execute();
+    await (await tasks.notifyStatus.delay({ order_id: order, version: 1 })).result({ timeout: '30s' });
+    await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(1);
+    expect(platform.smtp.mails).toHaveLength(1);
   });
 });
 
@@ -245,7 +439,7 @@ describe('steps that are taken for whoever has let his time pass', { timeout: 60
     const failures: unknown[] = [];
     const { signal } = new AbortController();
     const { offers } = platform.tasks;
-    expect(await takeOverdueSteps({ database, orders, offers, now: time.now, limit: 1, signal, failures })).toBe(1);
+    expect(await takeOverdueSteps({ database, orders, offers, now: time.now, zone: 'UTC', limit: 1, signal, failures })).toBe(1);
     expect((await database.selectFrom('orders').select('state').where('id', '=', alone).executeTakeFirstOrThrow()).state).toBe('submitted');
   });
 });

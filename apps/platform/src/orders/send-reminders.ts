@@ -1,13 +1,16 @@
 /**
- * Reminders: of quotes that are due, of payments that wait for the buyer, of orders that are late. Each thing is reminded of once:
- * what was told is written down with its mail, and asked for when the next are looked for.
+ * Reminders: of quotes that are due, of payments that wait for the buyer, of orders that are late, of steps whose time is over. Each
+ * thing is reminded of once: what was told is written down with its mail, and asked for when the next are looked for.
  */
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
+
+import { actsFor, staffUsers } from '../accounts/acting-user.ts';
 import { dayIn } from '../calendar/business-days.ts';
 import type { PlatformDatabase } from '../database/database.ts';
+import { oneByOne } from './one-by-one.ts';
 import type { OrderMails } from './order-mails.ts';
+import type { OrderState } from './order-states.ts';
 import { lockOrder, type Order, type PlatformTransaction } from './orders.ts';
-import { roundOf } from './quotes.ts';
 import { isFirstTime } from './reminders.ts';
 
 export interface ReminderDeps {
@@ -24,6 +27,7 @@ export interface SentReminders {
   readonly quotes: number;
   readonly payments: number;
   readonly late: number;
+  readonly steps: number;
 }
 
 const dayMs = 86_400_000;
@@ -34,109 +38,131 @@ const paymentAfterMs = dayMs;
 /** In one run, of each kind. */
 const most = 1_000;
 
-type Kind = 'quote_due' | 'payment_due' | 'payment_missing' | 'order_late';
+type Side = 'buyer' | 'manufacturer' | 'staff';
+
+/** Whose step it is when the time of a state is over, and what he is asked for. */
+export const remindedSteps: ReadonlyMap<OrderState, { readonly side: Side; readonly note: string }> = new Map<
+  OrderState,
+  { readonly side: Side; readonly note: string }
+>([
+  [
+    'payment_authorised',
+    { side: 'manufacturer', note: 'It is paid for, and work on it has not begun. Please begin, or tell us why it waits.' },
+  ],
+  ['inspection', { side: 'manufacturer', note: 'It is made, and has not been sent yet. Please send it, or tell us why it waits.' }],
+  ['rework', { side: 'manufacturer', note: 'The rework has not ended yet. Please finish it, or tell us why it takes longer.' }],
+  ['on_hold', { side: 'staff', note: 'It has been on hold for two weeks. Please let it go on, or cancel it.' }],
+  ['disputed', { side: 'staff', note: 'It has been disputed for two weeks. Please decide.' }],
+]);
+
+const toPay = { side: 'buyer', note: 'It is on hold until it is paid for. Please pay it in another way; else it is cancelled.' } as const;
 
 interface Due {
   readonly id: number;
+  readonly order_id: number;
   /** Which time of several. */
   readonly occasion: string;
 }
 
-/** Of a thing that is reminded of once in its life. */
-const once = '1';
+interface Reminder {
+  readonly kind: 'quote_due' | 'payment_due' | 'payment_missing' | 'order_late' | 'step_due';
+  /** Rows of Due. */
+  readonly due: RawBuilder<unknown>;
+  readonly tell: (transaction: PlatformTransaction, order: Order, id: number) => Promise<unknown>;
+}
 
 export async function sendReminders(deps: ReminderDeps, signal: AbortSignal): Promise<SentReminders> {
-  const { database, mails, now, zone, paymentDue } = deps;
-  const each = (kind: Kind, ids: readonly Due[], tell: (transaction: PlatformTransaction, id: number) => Promise<unknown>) =>
-    eachOnce(database, kind, ids, signal, tell);
+  const { mails, now, zone, paymentDue } = deps;
+  const failures: unknown[] = [];
+  const send = (reminder: Reminder) => sendEach(deps, reminder, signal, failures);
+  const waiting = new Date(now() - paymentAfterMs);
 
-  const quotes = await database
-    .selectFrom('quotes')
-    .select(['id', 'expires_at'])
-    .where('state', '=', 'requested')
-    .where('expires_at', '>', new Date(now()))
-    .where('expires_at', '<=', new Date(now() + quoteAheadMs))
-    .where(notTold('quote_due', 'quotes.id', sql`floor(extract(epoch from quotes.expires_at))::bigint::text`))
-    .limit(most)
-    .execute();
-  const payments = await database
-    .selectFrom('payments')
-    .select('id')
-    .where('status', '=', 'requires_action')
-    .where('updated_at', '<=', new Date(now() - paymentAfterMs))
-    .where(notTold('payment_due', 'payments.id'))
-    .limit(most)
-    .execute();
-  // Whoever has named no card begins the payment himself.
-  const unpaid = await database
-    .selectFrom('orders')
-    .select('id')
-    .where('state', '=', 'awarded')
-    .where('state_since', '<=', new Date(now() - paymentAfterMs))
-    .where(sql<boolean>`not exists (select 1 from platform.payments p where p.order_id = orders.id)`)
-    .where(notTold('payment_missing', 'orders.id'))
-    .limit(most)
-    .execute();
-  const late = await database
-    .selectFrom('orders')
-    .select('id')
-    .where('state', 'in', ['awarded', 'payment_authorised', 'in_production', 'inspection', 'rework', 'shipped'])
-    .where('due_on', '<', dayIn(zone, new Date(now())))
-    .where(notTold('order_late', 'orders.id'))
-    .limit(most)
-    .execute();
-
-  return {
-    quotes: await each(
-      'quote_due',
-      quotes.map((quote) => ({ id: quote.id, occasion: roundOf(quote) })),
-      async (transaction, id) => {
-        const quote = await transaction.selectFrom('quotes').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
-        await mails.quoteReminder(transaction, quote, await orderOf(transaction, quote.order_id));
-      },
-    ),
-    payments:
-      (await each('payment_due', idsOf(payments), async (transaction, id) => {
-        const { order_id } = await transaction.selectFrom('payments').select('order_id').where('id', '=', id).executeTakeFirstOrThrow();
-        await paymentDue(transaction, await orderOf(transaction, order_id), id);
-      })) +
-      (await each('payment_missing', idsOf(unpaid), async (transaction, id) =>
-        paymentDue(transaction, await orderOf(transaction, id), undefined),
-      )),
-    late: await each('order_late', idsOf(late), async (transaction, id) => mails.late(transaction, await lockOrder(transaction, id))),
-  };
+  const quotes = await send({
+    kind: 'quote_due',
+    due: sql`
+      select q.id, q.order_id, floor(extract(epoch from q.expires_at))::bigint::text as occasion from platform.quotes q
+      where q.state = 'requested' and q.expires_at > ${new Date(now())} and q.expires_at <= ${new Date(now() + quoteAheadMs)}`,
+    tell: async (transaction, order, id) => {
+      const quote = await transaction.selectFrom('quotes').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+      await mails.quoteReminder(transaction, quote, order);
+    },
+  });
+  const toConfirm = await send({
+    kind: 'payment_due',
+    due: sql`
+      select p.id, p.order_id, '1' as occasion from platform.payments p where p.status = 'requires_action' and p.updated_at <= ${waiting}`,
+    tell: (transaction, order, id) => paymentDue(transaction, order, id),
+  });
+  // Whoever has named no card, or one that was declined for good, begins the payment himself.
+  const missing = await send({
+    kind: 'payment_missing',
+    due: sql`
+      select o.id, o.id as order_id, '1' as occasion from platform.orders o
+      where o.state = 'awarded' and o.state_since <= ${waiting} and not exists (
+        select 1 from platform.payments p where p.order_id = o.id and p.status <> 'cancelled' and not p.declined_hard)`,
+    tell: (transaction, order) => paymentDue(transaction, order, undefined),
+  });
+  const late = await send({
+    kind: 'order_late',
+    due: sql`
+      select o.id, o.id as order_id, '1' as occasion from platform.orders o
+      where o.state in ('payment_authorised', 'in_production', 'inspection', 'rework') and o.due_on < ${dayIn(zone, new Date(now()))}`,
+    tell: (transaction, order) => mails.late(transaction, order),
+  });
+  const steps = await send({
+    kind: 'step_due',
+    due: sql`
+      select o.id, o.id as order_id, floor(extract(epoch from o.deadline))::bigint::text as occasion from platform.orders o
+      where o.state = any (${[...remindedSteps.keys()]}) and o.deadline <= ${new Date(now())}`,
+    tell: async (transaction, order) => {
+      const { side, note } = await stepOf(transaction, order);
+      for (const user of await usersOf(transaction, order, side)) await mails.stepDue(transaction, order, { user, note });
+    },
+  });
+  if (failures.length > 0) throw failures[0];
+  return { quotes, payments: toConfirm + missing, late, steps };
 }
 
-async function eachOnce(
-  database: PlatformDatabase,
-  kind: Kind,
-  due: readonly Due[],
+async function sendEach(
+  { database }: ReminderDeps,
+  { kind, due, tell }: Reminder,
   signal: AbortSignal,
-  tell: (transaction: PlatformTransaction, id: number) => Promise<unknown>,
+  failures: unknown[],
 ): Promise<number> {
-  let told = 0;
-  for (const { id, occasion } of due) {
-    signal.throwIfAborted();
-    const first = await database.transaction().execute(async (transaction) => {
-      // Another run may be at it.
-      if (!(await isFirstTime(transaction, { kind, subject: String(id), occasion }))) return false;
-      await tell(transaction, id);
+  const { rows } = await sql<Due>`
+    select d.id, d.order_id, d.occasion from (${due}) d where not exists (
+      select 1 from platform.reminders r where r.kind = ${kind} and r.subject = d.id::text and r.occasion = d.occasion)
+    limit ${most}`.execute(database);
+  return oneByOne(rows, failures, signal, ({ id, order_id, occasion }) =>
+    database.transaction().execute(async (transaction) => {
+      const order = await lockOrder(transaction, order_id);
+      // Who has done it since is not reminded; and another run may be at it.
+      const { rows: still } = await sql`select d.id from (${due}) d where d.id = ${id} and d.occasion = ${occasion}`.execute(transaction);
+      if (still.length === 0 || !(await isFirstTime(transaction, { kind, subject: String(id), occasion }))) return false;
+      await tell(transaction, order, id);
       return true;
-    });
-    if (first) told += 1;
-  }
-  return told;
+    }),
+  );
 }
 
-function notTold(kind: Kind, column: string, occasion = sql`${once}`) {
-  return sql<boolean>`not exists (
-    select 1 from platform.reminders r where r.kind = ${kind} and r.subject = ${sql.ref(column)}::text and r.occasion = ${occasion})`;
+async function stepOf(
+  transaction: PlatformTransaction,
+  { id, state, held_state }: Order,
+): Promise<{ readonly side: Side; readonly note: string }> {
+  const step = remindedSteps.get(state) as { readonly side: Side; readonly note: string };
+  if (held_state !== 'awarded') return step;
+  const { actor } = await transaction
+    .selectFrom('order_events')
+    .select('actor')
+    .where('order_id', '=', id)
+    .where('event', '=', 'hold')
+    .orderBy('version', 'desc')
+    .executeTakeFirstOrThrow();
+  return actor === 'system' ? toPay : step;
 }
 
-function orderOf(transaction: PlatformTransaction, id: number): Promise<Order> {
-  return transaction.selectFrom('orders').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
-}
-
-function idsOf(rows: readonly { readonly id: number }[]): readonly Due[] {
-  return rows.map(({ id }) => ({ id, occasion: once }));
+async function usersOf(transaction: PlatformTransaction, order: Order, side: Side): Promise<readonly number[]> {
+  if (side === 'buyer') return [order.buyer_id];
+  if (side === 'staff') return staffUsers(transaction);
+  return order.manufacturer_id === null ? [] : [await actsFor(transaction, order.manufacturer_id)];
 }

@@ -2,10 +2,12 @@
  * The market as the database has it now: who works a process, at which prices, with which certificates, record and free machine
  * time. Minutes that open offers hold count as taken: two offers for the same hours would disappoint somebody.
  */
-import { sql } from 'kysely';
+import type { TaxParty } from '../invoices/tax-rules.ts';
 import type { ProcessOffer, Supplier } from '../matching/market.ts';
 import { memo } from '../matching/memo.ts';
 import { currencyOf } from '../money/money.ts';
+import { partyOf } from './award.ts';
+import { closedDays, groupById, type MachineHours, type MarketDay, machineTime } from './machine-time.ts';
 import type { PlatformTransaction } from './orders.ts';
 
 /** Weeks from now on whose hours say how busy somebody is. */
@@ -14,11 +16,20 @@ const loadWeeks = 8;
 export interface Market {
   /** With their offer for work that is paid in that currency, where they have one. */
   suppliersFor(process: string, currency: string): readonly Supplier[];
+  /** As whom a supplier sells. */
+  sellerOf(supplier: string): TaxParty;
 }
 
-/** @param week the ISO week that it is; earlier ones are not looked at */
-export async function loadMarket(transaction: PlatformTransaction, processes: readonly string[], week: string): Promise<Market> {
-  if (processes.length === 0) return { suppliersFor: () => [] };
+const nobody: Market = {
+  suppliersFor: () => [],
+  sellerOf: () => {
+    throw new Error('nobody sells on an empty market');
+  },
+};
+
+/** Weeks before today's are not looked at. */
+export async function loadMarket(transaction: PlatformTransaction, processes: readonly string[], day: MarketDay): Promise<Market> {
+  if (processes.length === 0) return nobody;
   const prices = await transaction
     .selectFrom('manufacturer_processes')
     .innerJoin('manufacturers', 'manufacturers.id', 'manufacturer_processes.manufacturer_id')
@@ -27,12 +38,22 @@ export async function loadMarket(transaction: PlatformTransaction, processes: re
     .where('active', '=', true)
     .execute();
   const ids = [...new Set(prices.map(({ manufacturer_id }) => manufacturer_id))];
-  if (ids.length === 0) return { suppliersFor: () => [] };
-  const [manufacturers, certificates, capacity] = await Promise.all([
-    transaction.selectFrom('manufacturers').selectAll().where('id', 'in', ids).orderBy('id').execute(),
-    transaction.selectFrom('manufacturer_certificates').selectAll().where('manufacturer_id', 'in', ids).execute(),
-    freeTime(transaction, processes, week),
-  ]);
+  if (ids.length === 0) return nobody;
+  const manufacturers = await transaction.selectFrom('manufacturers').selectAll().where('id', 'in', ids).orderBy('id').execute();
+  const certificates = await transaction.selectFrom('manufacturer_certificates').selectAll().where('manufacturer_id', 'in', ids).execute();
+  const closuresOf = await closedDays(transaction, ids, day);
+  const capacity = await machineTime(transaction, processes, manufacturers, closuresOf, day);
+  const users = await transaction
+    .selectFrom('users')
+    .select(['id', 'country', 'vat_id', 'vat_id_checked_at'])
+    .where(
+      'id',
+      'in',
+      manufacturers.map(({ user_id }) => user_id),
+    )
+    .execute();
+  const parties = new Map(users.map((user) => [user.id, partyOf(user)]));
+  const sellers = new Map(manufacturers.map(({ id, user_id }) => [String(id), parties.get(user_id) as TaxParty]));
   const certificatesOf = groupById(certificates);
   const capacityOf = groupById(capacity);
   const pricesOf = groupById(prices);
@@ -52,7 +73,8 @@ export async function loadMarket(transaction: PlatformTransaction, processes: re
         materialFactors: new Map(Object.entries(price.material_factors)),
         smallestQuantity: 1,
         largestQuantity: price.largest_quantity,
-        freeMinutes: new Map(hours.map((row) => [row.week, Math.max(0, row.total_minutes - row.taken_minutes)])),
+        totalMinutes: new Map(hours.map((row) => [row.week, row.total_minutes])),
+        freeMinutes: new Map(hours.map((row) => [row.week, row.free_minutes])),
       };
       return {
         id: String(one.id),
@@ -62,6 +84,7 @@ export async function loadMarket(transaction: PlatformTransaction, processes: re
         offers: new Map([[process, offer]]),
         certificates: (certificatesOf.get(one.id) ?? []).map(({ name, valid_until }) => ({ name, validUntil: valid_until })),
         exportClearance: one.export_countries,
+        closures: closuresOf(one.id),
         leadDays: one.lead_days,
         load: loadOf(hours),
         rating: one.rating_count === 0 ? undefined : one.rating_sum / one.rating_count,
@@ -73,47 +96,16 @@ export async function loadMarket(transaction: PlatformTransaction, processes: re
     });
   // Asked for with each order, of which many are alike.
   const remembered = memo((process: string) => memo((currency: string) => suppliersOf(process, currency)));
-  return { suppliersFor: (process, currency) => remembered(process)(currency) };
-}
-
-interface Hours {
-  readonly manufacturer_id: number;
-  readonly process: string;
-  readonly week: string;
-  readonly total_minutes: number;
-  /** Booked, or held by an open offer. */
-  readonly taken_minutes: number;
-}
-
-async function freeTime(transaction: PlatformTransaction, processes: readonly string[], week: string): Promise<readonly Hours[]> {
-  const { rows } = await sql<Hours>`
-    select c.manufacturer_id, c.process, c.week, c.total_minutes, (c.booked_minutes + coalesce(h.minutes, 0))::integer as taken_minutes
-    from platform.capacity c
-    left join (
-      select o.manufacturer_id, o.process, u.week, sum(u.minutes) as minutes
-      from platform.offers o, jsonb_to_recordset(o.uses) as u(week text, minutes integer)
-      where o.state = 'open' and o.process = any (${[...processes]})
-      group by o.manufacturer_id, o.process, u.week
-    ) h on h.manufacturer_id = c.manufacturer_id and h.process = c.process and h.week = c.week
-    where c.process = any (${[...processes]}) and c.week >= ${week}
-    order by c.week`.execute(transaction);
-  return rows;
+  return {
+    suppliersFor: (process, currency) => remembered(process)(currency),
+    sellerOf: (supplier) => sellers.get(supplier) as TaxParty,
+  };
 }
 
 /** Share of the next weeks' hours that is taken. */
-function loadOf(hours: readonly Hours[]): number {
+function loadOf(hours: readonly MachineHours[]): number {
   const next = hours.slice(0, loadWeeks);
-  const total = next.reduce((sum, { total_minutes }) => sum + total_minutes, 0);
+  const total = next.reduce((sum, { open_minutes }) => sum + open_minutes, 0);
   if (total === 0) return 1;
   return Math.min(1, next.reduce((sum, { taken_minutes }) => sum + taken_minutes, 0) / total);
-}
-
-function groupById<Row extends { readonly manufacturer_id: number }>(rows: readonly Row[]): ReadonlyMap<number, readonly Row[]> {
-  const groups = new Map<number, Row[]>();
-  for (const row of rows) {
-    const group = groups.get(row.manufacturer_id);
-    if (group === undefined) groups.set(row.manufacturer_id, [row]);
-    else group.push(row);
-  }
-  return groups;
 }

@@ -1,10 +1,9 @@
 /** What buyers, manufacturers and the staff hear about money. */
-import { actsFor } from '../accounts/acting-user.ts';
+import { actsFor, staffUsers } from '../accounts/acting-user.ts';
 import { dayForPeople, type MailPeople } from '../email/mail-people.ts';
 import { invoiceNumber } from '../invoices/invoice-document.ts';
 import { formatMoney, type Money, money } from '../money/money.ts';
 import { amountDue } from '../orders/award.ts';
-import type { PlatformTransaction } from '../orders/orders.ts';
 import type { SignedLinks } from '../signed-links.ts';
 import type { PaymentMails } from './payment-tasks.ts';
 import { type Payment, referenceOf } from './payments.ts';
@@ -69,7 +68,7 @@ export function paymentMails(mail: MailPeople, { zone, now, invoiceLinks }: Paym
     },
     disputed: async (transaction, dispute, order) => {
       const maker = order.manufacturer_id === null ? [] : [await actsFor(transaction, order.manufacturer_id)];
-      for (const user of [order.buyer_id, ...maker, ...(await staff(transaction))]) {
+      for (const user of [order.buyer_id, ...maker, ...(await staffUsers(transaction))]) {
         await mail(transaction, {
           id: `payment-dispute:${dispute.id}:${user}`,
           user,
@@ -86,7 +85,7 @@ export function paymentMails(mail: MailPeople, { zone, now, invoiceLinks }: Paym
         template: 'payment_lapsed',
         context: { order_id: order.id, amount },
       });
-      for (const user of await staff(transaction)) {
+      for (const user of await staffUsers(transaction)) {
         await mail(transaction, {
           id: `payment-lapsed:${payment.id}:${user}`,
           user,
@@ -163,9 +162,4 @@ export function paymentMails(mail: MailPeople, { zone, now, invoiceLinks }: Paym
       });
     },
   };
-}
-
-async function staff(transaction: PlatformTransaction): Promise<readonly number[]> {
-  const users = await transaction.selectFrom('users').select('id').where('role', '=', 'staff').orderBy('id').execute();
-  return users.map(({ id }) => id);
 }

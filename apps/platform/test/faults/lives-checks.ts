@@ -4,7 +4,7 @@ import type { PlatformDatabase } from '../../src/database/database.ts';
 import type { OrderEventsTable } from '../../src/database/marketplace-tables.ts';
 import { messageIdFor } from '../../src/email/delivery-records.ts';
 import { trialBalance } from '../../src/ledger/ledger.ts';
-import { nextStep, type OrderFacts, type OrderState, transitions } from '../../src/orders/order-states.ts';
+import { beforeAward, nextStep, type OrderFacts, transitions } from '../../src/orders/order-states.ts';
 import type { SandboxGateway } from '../../src/payments/sandbox-gateway.ts';
 import { fromStripeAmount } from '../../src/payments/stripe-amounts.ts';
 import type { TakenId } from '../smtp-server.ts';
@@ -56,15 +56,13 @@ export async function illegalLives(database: PlatformDatabase): Complaints {
   return complaints;
 }
 
-/** Closed, cancelled, or waiting, since nobody can make it: its last round has found no candidate. */
+/** Closed or cancelled. */
 export function withoutEnd(database: PlatformDatabase): Complaints {
   return listed(
     database,
     sql`
       select concat_ws(' ', 'order', o.id, o.state, o.held_state, 'since', o.state_since, 'of version', o.version) as case
-      from platform.orders o
-      where o.state not in ('closed', 'cancelled') and not (o.state = 'submitted' and (
-        select m.candidates = '[]' from platform.order_matches m where m.order_id = o.id order by m.round desc limit 1))`,
+      from platform.orders o where o.state not in ('closed', 'cancelled')`,
   );
 }
 
@@ -144,21 +142,20 @@ export function wrongInvoices(database: PlatformDatabase): Complaints {
   );
 }
 
-/** In these states an order is no manufacturer's. */
-const buyersOnly: ReadonlySet<OrderState> = new Set<OrderState>(['draft', 'submitted', 'sourcing', 'quoted']);
-
 /** Whoever is to hear of something has one record of it, and of changes and reminders nobody has one too many. */
 export async function wrongRecords(database: PlatformDatabase): Complaints {
   const changes = await database
     .selectFrom('order_events')
     .innerJoin('orders', 'orders.id', 'order_events.order_id')
-    .select(['order_id', 'order_events.version', 'event', 'to_state', 'manufacturer_id'])
+    .select(['order_id', 'order_events.version', 'event', 'from_state', 'to_state', 'manufacturer_id'])
     .execute();
   const ofChanges = changes
     .filter(({ event }) => (transitions[event].jobs as readonly string[]).includes('notify'))
-    .flatMap(({ order_id, version, to_state, manufacturer_id }) => [
+    .flatMap(({ order_id, version, from_state, to_state, manufacturer_id }) => [
       `order:${order_id}:${version}:b`,
-      ...(manufacturer_id === null || buyersOnly.has(to_state) ? [] : [`order:${order_id}:${version}:m`]),
+      ...(manufacturer_id === null || beforeAward.has(to_state === 'on_hold' ? from_state : to_state)
+        ? []
+        : [`order:${order_id}:${version}:m`]),
     ]);
   const { rows: others } = await sql<{ id: string; reminder: boolean }>`
     select 'offer:' || id as id, false as reminder from platform.offers
@@ -171,6 +168,9 @@ export async function wrongRecords(database: PlatformDatabase): Complaints {
     union all select 'refund:' || id, false from platform.refunds
     union all select 'invoice:' || id, false from platform.invoices
     union all select key, false from platform.ledger_transactions where kind = 'payout'
+    union all select 'withdrawn:offer:' || id, false from platform.offers f where state = 'withdrawn' and not exists (
+      select 1 from platform.order_events e where e.order_id = f.order_id and e.event = 'accept_offer' and e.data -> 'offer' = to_jsonb(f.id))
+      and exists (select 1 from platform.order_events e where e.order_id = f.order_id and e.event = 'cancel' and e.at <= f.decided_at)
     union all select 'quote-reminder:' || subject || ':' || occasion, true from platform.reminders where kind = 'quote_due'
     union all select 'payment-reminder:' || subject, true from platform.reminders where kind = 'payment_due'
     union all select 'payment-reminder:order:' || subject, true from platform.reminders where kind = 'payment_missing'

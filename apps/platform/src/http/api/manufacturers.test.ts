@@ -139,6 +139,7 @@ describe('a profile', () => {
       { processes: [{ ...process, prices: [{ ...price, currency: 'JPY', unit: '1.50', setup: '1', hour: '1', minimum: '1' }] }] },
     ],
     ['processes.0.prices.0.setup', { processes: [{ ...process, prices: [{ ...price, setup: '-1.00' }] }] }],
+    ['processes.0.prices.0.minimum', { processes: [{ ...process, prices: [{ ...price, minimum: '0.00' }] }] }],
     ['processes.0.prices.0.currency', { processes: [{ ...process, prices: [{ ...price, currency: 'eur' }] }] }],
     ['processes.0.materials', { processes: [{ ...process, materials: {} }] }],
     ['processes.0.materials', { processes: [{ ...process, materials: { hunter2: 0 } }] }],

@@ -52,7 +52,7 @@ const price = z
     setup: decimal.describe('Once for each order.'),
     hour: decimal.describe('For each hour of machine time.'),
     unit: decimal.describe('For each part.'),
-    minimum: decimal.describe('No order costs less.'),
+    minimum: decimal.describe('No order costs less; more than nothing.'),
   })
   .meta({ id: 'ProcessPrice', examples: [{ currency: 'EUR', setup: '50.00', hour: '60.00', unit: '1.00', minimum: '100.00' }] });
 
@@ -86,11 +86,14 @@ const profileShape = z.strictObject({
   processes: z.array(offered).max(50),
   machines: z.array(z.strictObject({ process, name: line(100), minutes_a_day: z.int().min(1).max(1_440) })).max(500),
   certificates: z.array(z.strictObject({ name: certificate, valid_until: day })).max(100),
-  closures: z.array(day).max(1_000).describe('Days on which it is closed.'),
+  closures: z
+    .array(day)
+    .max(1_000)
+    .describe('Days on which it is closed: a week has a fifth less machine time for each from Monday to Friday.'),
   capacity: z
     .array(weekMinutes)
     .max(3_000)
-    .describe('Machine time in each week, without closures. A week that is left out has none; one that is over stays as it is.'),
+    .describe('Machine time in each week, as if no day were closed. A week that is left out has none; one that is over stays as it is.'),
 });
 
 const profileExample = {
@@ -141,6 +144,7 @@ const profileIn = profileShape
         for (const field of priceFields) {
           const read = readDecimal(one[field], one.currency);
           if (typeof read === 'string') refuse(['processes', at, 'prices', place, field], read);
+          else if (field === 'minimum' && read.minor < 1) refuse(['processes', at, 'prices', place, field], 'expected more than nothing');
         }
       }
     }

@@ -2,7 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { manufacturerOf } from '../../accounts/users.ts';
 import type { PlatformDatabase } from '../../database/database.ts';
-import type { Offer } from '../../orders/offers.ts';
+import { type Offer, OfferError } from '../../orders/offers.ts';
 import type { Order } from '../../orders/orders.ts';
 import { noteActOf } from './caller-acts.ts';
 import type { ApiDeps } from './deps.ts';
@@ -48,7 +48,7 @@ const accept = apiRoute(
     path: '/offers/{id}/accept',
     operationId: 'acceptOffer',
     summary: 'Take an offer',
-    description: 'The order is awarded, and the hours are booked.',
+    description: 'The order is awarded, and the hours are booked. Where they are gone the offer is withdrawn: NO_CAPACITY.',
     tags,
     request: { params: pathId },
     responses: { 200: json('The order as it is now.', orderShape) },
@@ -94,9 +94,11 @@ export function offers({ database, tasks }: ApiDeps): Api {
     const { id: number } = c.req.valid('param');
     const answer = await database.transaction().execute(async (transaction) => {
       const order = await tasks.offers.accept(transaction, number, caller.user);
+      if (order.state !== 'awarded') return undefined;
       await noteActOf(transaction, caller, { action: 'offer.accept', subject: `offer:${number}`, data: { order: order.id } });
       return orderAnswer(transaction, order, 'manufacturer');
     });
+    if (answer === undefined) throw new OfferError('NO_CAPACITY', 'the hours of this offer are taken by other work: it is withdrawn');
     return c.json(answer, 200);
   });
 

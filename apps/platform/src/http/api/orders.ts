@@ -120,6 +120,7 @@ const matchShape = z
     id,
     round: z.int(),
     method: z.string(),
+    outcome: z.enum(['offered', 'quotes_requested', 'waits']).nullable().meta({ description: 'Of rounds of earlier releases null.' }),
     candidates: z.array(z.unknown()).meta({ description: 'Who was considered, with the parts of the score.' }),
     left_out: z.array(z.unknown()).meta({ description: 'Who was left out, and why.' }),
     at: instant,
@@ -328,10 +329,11 @@ export function orders({ database, tasks, timeZone, now = Date.now }: ApiDeps): 
       .limit(rowsFor(page))
       .execute();
     const { rows: shown, next } = pageOf(rows, page);
-    const items = shown.map(({ id: match, round, method, candidates, left_out, at }) => ({
+    const items = shown.map(({ id: match, round, method, outcome, candidates, left_out, at }) => ({
       id: match,
       round,
       method,
+      outcome,
       candidates: [...candidates],
       left_out: [...left_out],
       at: instantOf(at),
