@@ -263,10 +263,14 @@ describe('an order', { timeout: 60_000 }, () => {
     await database
       .transaction()
       .execute((transaction) => tasks.quotes.submit(transaction, quote.id, maker.user, parseAmount('99.00', 'EUR'), uses));
-    await database.transaction().execute((transaction) => tasks.quotes.award(transaction, quote.id, buyer));
+    await database.transaction().execute((transaction) => tasks.quotes.award(transaction, quote.id, buyer, parseAmount('99.00', 'EUR')));
     await state('payment_authorised');
     expect(await read()).toMatchObject({ price_minor: 9_900, manufacturer_id: maker.id });
     await expect.poll(() => mailsTo('turner@plant.example').length, patience).toBe(3);
+    // The buyer hears who quotes what, instead of that it is quoted.
+    const toBuyer = () => mailsTo('ann@customer.example');
+    await expect.poll(() => toBuyer().length, patience).toBe(4);
+    expect(toBuyer().filter((subject) => subject === `Order ${order}: Turners Ltd quotes 99.00 EUR`)).toHaveLength(1);
     // What came before the award is none of his, however late it is told.
     await (await tasks.notifyStatus.delay({ order_id: order, version: 1 })).result({ timeout: '30s' });
     await expect

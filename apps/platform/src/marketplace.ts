@@ -84,7 +84,7 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
     payout: (transaction, { id }) => payments.payOut.enqueue({ order_id: id }, { transaction }),
     invoice: (transaction, { id }) => payments.generateInvoice.enqueue({ order_id: id }, { transaction }),
     release: (transaction, { id }) => payments.releasePayment.enqueue({ order_id: id }, { transaction }),
-    recordDelivery: (transaction, order) => recordDelivery(transaction, order, dayIn(timeZone, new Date(now()))),
+    recordDelivery: (transaction, order, change) => recordDelivery(transaction, order, change, timeZone, dayIn(timeZone, new Date(now()))),
     closeNonConformances: (transaction, { id }) => closeNonConformances(transaction, id, now()),
     goOn: (transaction, order) => payments.payments.goOnIfPaid(transaction, order),
     async freeCapacity(transaction, order) {
@@ -99,7 +99,7 @@ export function marketplace(app: App, email: Pick<EmailTasks, 'enqueueIn'>, deps
     ...payments,
     ...ordering,
     orders,
-    quotes: new Quotes(orders, now),
+    quotes: new Quotes(orders, timeZone, now),
     /** Parts are not as ordered. @throws NonConformanceError, OrderStateError */
     rejectParts: (transaction: PlatformTransaction, order: number, found: Found, by: Pick<OrderChange, 'actor' | 'actorId'>) =>
       openNonConformance(transaction, orders, order, found, by, mails.orders.notRight),

@@ -81,6 +81,7 @@ export async function openResources(settings: Settings, logger: Logger, publicUr
         mailFrom: settings.mailFrom,
         gateway: payments.gateway,
         timeZone: settings.timeZone,
+        weights: settings.matchingWeights,
       },
       invoiceLinks,
       database,

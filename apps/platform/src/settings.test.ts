@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { defaultWeights } from './matching/score.ts';
 import { readSettings, SettingsError } from './settings.ts';
 
 function problemsOf(env: Record<string, string>): readonly string[] {
@@ -44,8 +45,17 @@ describe('readSettings', () => {
       apiRate: 50,
       sandboxUrl: undefined,
       timeZone: 'UTC',
+      matchingWeights: defaultWeights,
       unsubscribeSecret: undefined,
     });
+  });
+
+  it('takes what counts how much in matching, and leaves the rest as it is', () => {
+    expect(readSettings({ MATCHING_WEIGHTS: 'price=2, onTime=0' }).matchingWeights).toEqual({ ...defaultWeights, price: 2, onTime: 0 });
+    const none = 'price=0,distance=0,lead=0,load=0,rating=0,onTime=0';
+    for (const text of ['price', 'price=-1', 'price=1e3', 'price=NaN', 'toString=1', 'price=1;lead=1', none]) {
+      expect(problemsOf({ MATCHING_WEIGHTS: text })).toEqual([expect.stringContaining('such as price=2,lead=1')]);
+    }
   });
 
   it('names every wrong value at once, and what was expected', () => {

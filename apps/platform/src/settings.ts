@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { zoneName } from './calendar/business-days.ts';
 import { addressSchema, displayNameSchema } from './email/addresses.ts';
+import { defaultWeights, type Weights } from './matching/score.ts';
 
 export type PlatformLogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -59,6 +60,8 @@ export interface Settings {
   readonly apiRate: number;
   /** Where a day begins for business days, due dates and invoices: an IANA name. */
   readonly timeZone: string;
+  /** What counts how much when candidates for an order are scored. */
+  readonly matchingWeights: Weights;
   /** Undefined: generated, and kept in `folder`. */
   readonly unsubscribeSecret: string | undefined;
 }
@@ -163,6 +166,11 @@ const variables = {
     show: true,
   },
   PLATFORM_TZ: { shape: z.string().transform(readTimeZone), expected: 'the IANA name of a time zone, such as Europe/Berlin', show: true },
+  MATCHING_WEIGHTS: {
+    shape: z.string().transform(readWeights),
+    expected: `numbers from 0 on by what they weigh, not all 0, such as price=2,lead=1; what is left out keeps its default. There are ${Object.keys(defaultWeights).join(', ')}`,
+    show: true,
+  },
   TAKTLINE_LOG_LEVEL: { shape: logLevel, expected: expectedLevels, show: true },
   CELERY_LOG_LEVEL: { shape: logLevel, expected: expectedLevels, show: true },
   UNSUBSCRIBE_SECRET: {
@@ -237,6 +245,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     apiRate: values.API_RATE ?? 50,
     sandboxUrl: values.SANDBOX_GATEWAY_URL,
     timeZone: values.PLATFORM_TZ ?? 'UTC',
+    matchingWeights: values.MATCHING_WEIGHTS ?? defaultWeights,
     unsubscribeSecret: values.UNSUBSCRIBE_SECRET,
   };
 }
@@ -313,6 +322,16 @@ function readSmtpUrl(text: string): SmtpAddress | undefined {
     user: user === '' ? undefined : user,
     password: password === '' ? undefined : password,
   };
+}
+
+function readWeights(text: string): Weights | undefined {
+  const weights: Record<string, number> = { ...defaultWeights };
+  for (const part of text.split(',')) {
+    const [, name = '', weight = ''] = /^ *(\w+) *= *(\d{1,6}(?:\.\d{1,6})?) *$/.exec(part) ?? [];
+    if (!Object.hasOwn(defaultWeights, name)) return undefined;
+    weights[name] = Number(weight);
+  }
+  return Object.values(weights).some((weight) => weight > 0) ? { ...defaultWeights, ...weights } : undefined;
 }
 
 function readMailFrom(text: string): Settings['mailFrom'] | undefined {

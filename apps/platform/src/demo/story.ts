@@ -166,15 +166,16 @@ export class Story {
     const { database, tasks } = this.#deps;
     const quotes = await database
       .selectFrom('quotes')
-      .select('id')
+      .select(['id', 'price_minor', 'currency'])
       .where('order_id', '=', order.id)
       .where('state', '=', 'quoted')
       .orderBy('price_minor')
       .orderBy('id')
       .execute();
-    for (const { id } of quotes) {
+    for (const { id, price_minor, currency } of quotes) {
+      const seen = money(price_minor ?? 0, currency);
       try {
-        await database.transaction().execute((transaction) => tasks.quotes.award(transaction, id, order.buyer_id));
+        await database.transaction().execute((transaction) => tasks.quotes.award(transaction, id, order.buyer_id, seen));
         return true;
       } catch (error) {
         // Those hours are gone: the next one may have some.

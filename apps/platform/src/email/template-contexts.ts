@@ -83,15 +83,6 @@ export const templateContexts = {
     deliver_by: date.optional(),
     offer_url: link.optional(),
   }),
-  /** To the buyer, whose order is offered to the next manufacturer. */
-  offer_declined: z.looseObject({
-    ...aboutOrder,
-    title: line.optional(),
-    reason: line.optional(),
-    /** When the buyer hears more. */
-    next_by: date.optional(),
-    order_url: link.optional(),
-  }),
   /** To the manufacturer who makes it. */
   order_awarded: z.looseObject({
     ...aboutOrder,

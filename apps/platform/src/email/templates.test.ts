@@ -40,14 +40,6 @@ const full = {
     deliver_by: 'Friday, 18 December',
     offer_url: 'https://example.com/offers/9',
   },
-  offer_declined: {
-    order_id: 456,
-    user_name: 'Ann',
-    title: 'Bracket',
-    reason: 'no machine is free in that week',
-    next_by: 'Tuesday, 1 December',
-    order_url: 'https://example.com/o',
-  },
   order_awarded: {
     order_id: 456,
     user_name: 'Ben',
@@ -216,7 +208,6 @@ const least = {
   order_status: { order_id: 'A-1', status: 'shipped' },
   newsletter: { month: 'December' },
   offer_received: { order_id: 7, amount: '10.00 EUR', respond_by: 'Monday' },
-  offer_declined: { order_id: 7 },
   order_awarded: { order_id: 7, amount: '10.00 EUR', deliver_by: 'Friday' },
   quote_requested: { order_id: 7, respond_by: 'Monday' },
   quote_received: { order_id: 7, manufacturer: 'Ben', amount: '10.00 EUR' },

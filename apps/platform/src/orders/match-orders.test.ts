@@ -48,7 +48,7 @@ function scene() {
     run,
     failures,
     offers: new Offers(base.orders, () => time.now),
-    quotes: new Quotes(base.orders, () => time.now),
+    quotes: new Quotes(base.orders, 'UTC', () => time.now),
     round: () => processPending(deps, {}, run, quiet),
   };
 }

@@ -3,7 +3,9 @@
  * and gets money back. It counts against the manufacturer's rating.
  */
 import type { Selectable } from 'kysely';
+import { addDays, dayIn } from '../calendar/business-days.ts';
 import type { Disposition, NonConformanceCause, NonConformancesTable } from '../database/marketplace-tables.ts';
+import { defaultTransit, distanceKm, transitDays } from '../matching/transit.ts';
 import { add, type Money, money, sameCurrency, share } from '../money/money.ts';
 import { lockOrder, type Order, type OrderChange, type Orders, type PlatformTransaction } from './orders.ts';
 import { addToRecord } from './ratings.ts';
@@ -112,15 +114,38 @@ export async function closeNonConformances(transaction: PlatformTransaction, ord
     .execute();
 }
 
-/** A delivery counts for the record of who made it: in time, or not. @param today where the platform is */
-export async function recordDelivery(transaction: PlatformTransaction, { manufacturer_id, due_on }: Order, today: string): Promise<void> {
-  if (manufacturer_id === null) return;
+/**
+ * The first delivery of an order counts for the record of who made it: in time, or not. Where nobody has said that it has come, by when
+ * it left and how long it was on the way.
+ *
+ * @param today where the platform is
+ */
+export async function recordDelivery(
+  transaction: PlatformTransaction,
+  order: Order,
+  { actor }: Pick<OrderChange, 'actor'>,
+  zone: string,
+  today: string,
+): Promise<void> {
+  if (order.manufacturer_id === null) return;
+  const events = await transaction
+    .selectFrom('order_events')
+    .select(['event', 'at'])
+    .where('order_id', '=', order.id)
+    .where('event', 'in', ['ship', 'deliver'])
+    .orderBy('version', 'desc')
+    .execute();
+  if (events.filter(({ event }) => event === 'deliver').length > 1) return;
+  const maker = await transaction.selectFrom('manufacturers').selectAll().where('id', '=', order.manufacturer_id).executeTakeFirstOrThrow();
+  const shipped = events.find(({ event }) => event === 'ship');
+  const arrived = shipped === undefined ? today : addDays(dayIn(zone, shipped.at), transitDays(distanceKm(order, maker), defaultTransit));
+  const came = actor === 'system' && arrived < today ? arrived : today;
   await transaction
     .updateTable('manufacturers')
     .set((update) => ({
       delivered: update('delivered', '+', 1),
-      delivered_in_time: update('delivered_in_time', '+', today <= due_on ? 1 : 0),
+      delivered_in_time: update('delivered_in_time', '+', came <= order.due_on ? 1 : 0),
     }))
-    .where('id', '=', manufacturer_id)
+    .where('id', '=', maker.id)
     .execute();
 }

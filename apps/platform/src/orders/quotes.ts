@@ -1,8 +1,10 @@
 /** Quotes: an order of mode rfq is sent to some manufacturers, each may quote until a date, and the buyer awards it to one of them. */
 import type { Selectable } from 'kysely';
+import { dayIn } from '../calendar/business-days.ts';
+import { weekOf } from '../calendar/iso-week.ts';
 import type { QuotesTable } from '../database/marketplace-tables.ts';
 import type { WeekUse } from '../matching/production-slots.ts';
-import { type Money, sameCurrency } from '../money/money.ts';
+import { formatMoney, type Money, money, sameCurrency } from '../money/money.ts';
 import { taxOfAward } from './award.ts';
 import { bookCapacity, freeCapacity } from './capacity.ts';
 import { closeOver } from './openings.ts';
@@ -14,10 +16,17 @@ export type Quote = Selectable<QuotesTable>;
 /** How long manufacturers may quote, and how long a quote is good. */
 export const quoteForMs = 7 * 24 * 3_600_000;
 
-/** Codes as those of offers; `QUOTE_OVER`: it was decided, or it is too late. `WRONG_HOURS`: not the minutes that the order takes. */
+/** So often a manufacturer may quote each time that he is asked. */
+const mostSubmissions = 10;
+
+/**
+ * Codes as those of offers; `QUOTE_OVER`: it was decided, or it is too late. `WRONG_HOURS`: not the minutes that the order takes, or not
+ * in weeks in which it can be made. `OVER_BUDGET`: more than the buyer pays. `QUOTED_TOO_OFTEN`: it cannot be bettered any more.
+ * `PRICE_CHANGED`: the buyer has seen another price.
+ */
 export class QuoteError extends Error {
   override readonly name = 'QuoteError';
-  readonly code: 'NOT_FOUND' | 'QUOTE_OVER' | 'NO_CAPACITY' | 'WRONG_HOURS';
+  readonly code: 'NOT_FOUND' | 'QUOTE_OVER' | 'NO_CAPACITY' | 'WRONG_HOURS' | 'OVER_BUDGET' | 'QUOTED_TOO_OFTEN' | 'PRICE_CHANGED';
 
   constructor(code: QuoteError['code'], message: string) {
     super(message);
@@ -61,10 +70,13 @@ export async function requestQuotes(
 
 export class Quotes {
   readonly #orders: Orders;
+  readonly #zone: string;
   readonly #now: () => number;
 
-  constructor(orders: Orders, now: () => number = Date.now) {
+  /** @param zone where a day begins */
+  constructor(orders: Orders, zone: string, now: () => number = Date.now) {
     this.#orders = orders;
+    this.#zone = zone;
     this.#now = now;
   }
 
@@ -81,9 +93,25 @@ export class Quotes {
     if (uses.reduce((sum, { minutes }) => sum + minutes, 0) !== order.minutes || new Set(uses.map(({ week }) => week)).size < uses.length) {
       throw new QuoteError('WRONG_HOURS', `name each week once, with ${order.minutes} minutes in all`);
     }
+    const [first, last] = [weekOf(dayIn(this.#zone, new Date(this.#now()))), weekOf(order.due_on)];
+    if (uses.some(({ week }) => week < first || week > last)) {
+      throw new QuoteError('WRONG_HOURS', `name weeks from ${first} to ${last}: by then it has to be there`);
+    }
+    if (order.budget_minor !== null && price.minor > order.budget_minor) {
+      throw new QuoteError('OVER_BUDGET', 'this is more than the buyer pays: quote less, or decline');
+    }
+    if (quote.submissions >= mostSubmissions) {
+      throw new QuoteError('QUOTED_TOO_OFTEN', `this was quoted ${mostSubmissions} times: the last price stands`);
+    }
     await transaction
       .updateTable('quotes')
-      .set({ state: 'quoted', price_minor: price.minor, uses: JSON.stringify(uses), decided_at: new Date(this.#now()) })
+      .set({
+        state: 'quoted',
+        price_minor: price.minor,
+        uses: JSON.stringify(uses),
+        submissions: quote.submissions + 1,
+        decided_at: new Date(this.#now()),
+      })
       .where('id', '=', id)
       .execute();
     return this.#orders.applyTo(transaction, order, {
@@ -107,14 +135,23 @@ export class Quotes {
     await this.#orders.applyTo(transaction, order, { event: 'match_again', actor: 'manufacturer', actorId: user, data: { quote: id } });
   }
 
-  /** The buyer takes one; the others are lost. @throws QuoteError, OrderStateError */
-  async award(transaction: PlatformTransaction, id: number, buyer: number): Promise<Order> {
+  /**
+   * The buyer takes one; the others are lost.
+   *
+   * @param seen the price that he has seen: another one binds him to nothing
+   * @throws QuoteError, OrderStateError
+   */
+  async award(transaction: PlatformTransaction, id: number, buyer: number, seen: Money): Promise<Order> {
     const found = await transaction.selectFrom('quotes').select('order_id').where('id', '=', id).executeTakeFirst();
     const order = found === undefined ? undefined : await lockOrder(transaction, found.order_id);
     if (order === undefined || order.buyer_id !== buyer) throw new QuoteError('NOT_FOUND', `there is no quote ${id} for you`);
     const quote = await transaction.selectFrom('quotes').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
     if (quote.state !== 'quoted' || quote.uses === null) throw new QuoteError('QUOTE_OVER', `this quote is ${quote.state}`);
     if (quote.expires_at.getTime() <= this.#now()) throw new QuoteError('QUOTE_OVER', 'this quote has expired');
+    if (quote.price_minor !== seen.minor || quote.currency !== seen.currency) {
+      const price = formatMoney(money(quote.price_minor ?? 0, quote.currency));
+      throw new QuoteError('PRICE_CHANGED', `the price of this quote is ${price} now: read it again`);
+    }
     const full = await bookCapacity(transaction, { manufacturer_id: quote.manufacturer_id, process: order.process, uses: quote.uses });
     if (full !== undefined) {
       throw new QuoteError('NO_CAPACITY', `this manufacturer has no hours left in ${full}: take another quote, or ask again`);

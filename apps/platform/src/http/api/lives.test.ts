@@ -122,10 +122,13 @@ describe('an order', { timeout: 90_000 }, () => {
     expect(submitted).toMatchObject({ status: 200, body: { state: 'quoted', price } });
 
     const received = await buyer.call('GET', `/orders/${order}/quotes`);
-    expect(received.body.items).toMatchObject([{ id: quote, price, manufacturer: { name: 'Turners Ltd' } }]);
+    expect(received.body.items).toMatchObject([{ id: quote, price, ready_week: weeks[2], manufacturer: { name: 'Turners Ltd' } }]);
     expect(received.text).not.toContain('weeks');
-    expect((await buyer.call('POST', `/quotes/${quote}/award`)).body).toMatchObject({ state: 'awarded', price });
-    expect(await buyer.call('POST', `/quotes/${quote}/award`)).toMatchObject({ status: 409, body: { code: 'QUOTE_OVER' } });
+    const award = (body: object) => buyer.call('POST', `/quotes/${quote}/award`, body);
+    expect(await award({})).toMatchObject({ status: 400, body: { errors: [{ path: 'price' }] } });
+    expect(await award({ price: { ...price, amount: '98.00' } })).toMatchObject({ status: 409, body: { code: 'PRICE_CHANGED' } });
+    expect((await award({ price })).body).toMatchObject({ state: 'awarded', price });
+    expect(await award({ price })).toMatchObject({ status: 409, body: { code: 'QUOTE_OVER' } });
     expect((await maker.call('GET', `/manufacturers/${maker.manufacturer}`)).body).toMatchObject({
       booked: [{ process: 'turning', week: weeks[2], minutes: 120 }],
     });

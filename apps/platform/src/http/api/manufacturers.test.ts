@@ -27,8 +27,8 @@ describe('a profile', () => {
         {
           process: 'turning',
           prices: [
-            { currency: 'EUR', setup: '50.00', hour: '60.50', unit: '0.01', minimum: '0.00' },
-            { currency: 'JPY', setup: '5000', hour: '6000', unit: '1', minimum: '0' },
+            { currency: 'EUR', setup: '50.00', hour: '60.50', unit: '0.01', minimum: '0.01' },
+            { currency: 'JPY', setup: '5000', hour: '6000', unit: '1', minimum: '1' },
           ],
           largest_quantity: 500,
           materials: { steel: 99.99, AlMg3: 150 },

@@ -34,17 +34,32 @@ const receivedShape = z
     state: z.enum(states),
     manufacturer: z.object({ id, name: z.string() }),
     price: orNull(moneyOut),
+    ready_week: z
+      .string()
+      .nullable()
+      .meta({ description: 'The ISO week in which it would be made.', examples: ['2026-W49'] }),
     expires_at: instant,
     weeks: z.array(weekUse).nullable().optional().meta({ description: 'For the staff.' }),
   })
   .meta({ id: 'ReceivedQuote', description: 'A quote as the buyer sees it.' });
 
 const quoteIn = z
-  .strictObject({ price: moneyIn, weeks: z.array(weekUse).min(1).max(60).describe('Each once; the minutes of the order in all.') })
+  .strictObject({
+    price: moneyIn,
+    weeks: z
+      .array(weekUse)
+      .min(1)
+      .max(60)
+      .describe('From this one to that in which it is due, each once; the minutes of the order in all.'),
+  })
   .meta({
     id: 'QuoteToSubmit',
     examples: [{ price: { amount: '99.00', currency: 'EUR' }, weeks: [{ week: '2026-W49', minutes: 120 }] }],
   });
+
+const awardIn = z
+  .strictObject({ price: moneyIn.describe('The price of the quote as the buyer has read it: at another one nothing is awarded.') })
+  .meta({ id: 'QuoteToAward', examples: [{ price: { amount: '99.00', currency: 'EUR' } }] });
 
 const list = apiRoute(
   { roles: ['manufacturer'] },
@@ -74,13 +89,16 @@ const listOfOrder = apiRoute(
 );
 
 const submit = apiRoute(
-  { roles: ['manufacturer'], codes: ['QUOTE_OVER', 'ILLEGAL_EVENT', 'WRONG_HOURS', 'INVALID_AMOUNT', 'RATE_UNKNOWN'] },
+  {
+    roles: ['manufacturer'],
+    codes: ['QUOTE_OVER', 'ILLEGAL_EVENT', 'WRONG_HOURS', 'INVALID_AMOUNT', 'OVER_BUDGET', 'QUOTED_TOO_OFTEN', 'RATE_UNKNOWN'],
+  },
   {
     method: 'post',
     path: '/quotes/{id}/submit',
     operationId: 'submitQuote',
     summary: 'Quote',
-    description: 'Again, as long as nobody has the order.',
+    description: 'Again, as long as nobody has the order, ten times at most.',
     tags,
     request: { params: pathId, body: jsonBody(quoteIn) },
     responses: { 200: json('The quote as it is now.', quoteShape) },
@@ -101,7 +119,7 @@ const decline = apiRoute(
 );
 
 const award = apiRoute(
-  { roles: ['buyer'], codes: ['QUOTE_OVER', 'NO_CAPACITY', 'ILLEGAL_EVENT', 'RATE_UNKNOWN', 'INVALID_AMOUNT'] },
+  { roles: ['buyer'], codes: ['QUOTE_OVER', 'PRICE_CHANGED', 'NO_CAPACITY', 'ILLEGAL_EVENT', 'RATE_UNKNOWN', 'INVALID_AMOUNT'] },
   {
     method: 'post',
     path: '/quotes/{id}/award',
@@ -109,7 +127,7 @@ const award = apiRoute(
     summary: 'Take a quote',
     description: 'The order is awarded, the hours are booked, and the other quotes are lost.',
     tags,
-    request: { params: pathId },
+    request: { params: pathId, body: jsonBody(awardIn) },
     responses: { 200: json('The order as it is now.', orderShape) },
   },
 );
@@ -158,6 +176,11 @@ export function quotes({ database, tasks }: ApiDeps): Api {
       state: quote.state,
       manufacturer: names.get(quote.manufacturer_id) ?? { id: quote.manufacturer_id, name: '' },
       price: priceOf(quote),
+      ready_week:
+        weeksOf(quote)
+          ?.map(({ week }) => week)
+          .toSorted()
+          .at(-1) ?? null,
       expires_at: instantOf(quote.expires_at),
       ...(view === 'staff' ? { weeks: weeksOf(quote) } : {}),
     }));
@@ -190,8 +213,9 @@ export function quotes({ database, tasks }: ApiDeps): Api {
   api.openapi(award, async (c) => {
     const caller = c.get('caller');
     const { id: number } = c.req.valid('param');
+    const { price } = c.req.valid('json');
     const answer = await database.transaction().execute(async (transaction) => {
-      const order = await tasks.quotes.award(transaction, number, caller.user);
+      const order = await tasks.quotes.award(transaction, number, caller.user, price);
       await noteActOf(transaction, caller, { action: 'quote.award', subject: `quote:${number}`, data: { order: order.id } });
       return orderAnswer(transaction, order, 'buyer');
     });

@@ -175,7 +175,7 @@ const table: readonly (readonly [string, string, (scene: Scene) => string, unkno
     [403, 403, 404, 200, 403],
   ],
   ['POST', '/quotes/{id}/decline', ({ asked }) => `/quotes/${asked}/decline`, undefined, [403, 403, 404, 200, 403]],
-  ['POST', '/quotes/{id}/award', ({ given }) => `/quotes/${given}/award`, undefined, [404, 200, 403, 403, 403]],
+  ['POST', '/quotes/{id}/award', ({ given }) => `/quotes/${given}/award`, { price }, [404, 200, 403, 403, 403]],
   ['POST', '/orders/{id}/payment', ({ awarded }) => `/orders/${awarded}/payment`, { payment_method: 'pm_123' }, [404, 202, 403, 403, 403]],
   ['GET', '/payments', () => '/payments', undefined, [200, 200, 403, 403, 200]],
   ['GET', '/payments/{id}', ({ payment }) => `/payments/${payment}`, undefined, [404, 200, 403, 403, 200]],
