@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../../test/database.ts';
 import { newUser } from '../../test/marketplace.ts';
 import { startTestPlatform, type TestPlatform } from '../../test/platform.ts';
@@ -18,6 +18,9 @@ beforeAll(async () => {
 afterAll(() => postgres.stop());
 
 const errors: unknown[] = [];
+beforeEach(() => {
+  errors.length = 0;
+});
 
 /** A day in 0.9 s: an offer has to be taken before its day is over. */
 const speed = 100_000;
