@@ -1,4 +1,5 @@
 /** The manufacturers who could make orders that wait, best first: those who were asked before left out, or behind those who were not. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { dayIn } from '../calendar/business-days.ts';
 import type { PlatformDatabase } from '../database/database.ts';
@@ -22,6 +23,8 @@ export interface RankDeps {
 
 /** Of the candidates so many, the best, are kept and written down, and so many of those left out. */
 const kept = 12;
+/** So long the orders of one turn of the event loop are ranked. */
+const turnMs = 20;
 
 export interface Pending {
   readonly order: Order;
@@ -72,7 +75,14 @@ export async function rankAll(
     orders.map(({ id }) => id),
   );
   const buyers = await buyersOf(transaction, orders);
-  const pending = orders.map((order) => {
+  const pending: Pending[] = [];
+  let begun = performance.now();
+  for (const order of orders) {
+    // A thousand orders take a second in which no other job of this process would go on.
+    if (performance.now() - begun > turnMs) {
+      await nextTurn();
+      begun = performance.now();
+    }
     const { refused, silent } = asked(order.id);
     const suppliers = market.suppliersFor(order.process, order.currency).filter(({ id }) => !refused.has(id));
     const isTaxed = memo((id: string) => isTaxKnown(market.sellerOf(id), buyers.get(order.buyer_id) as TaxParty));
@@ -86,8 +96,8 @@ export async function rankAll(
       .map(({ id, country }): LeftOut => ({ supplierId: id, reasons: [{ code: 'TAX_UNKNOWN', country }] }));
     // Of many orders with many candidates each, most would be kept for nothing.
     const inOrder = candidates.toSorted((one, other) => Number(silent.has(one.supplierId)) - Number(silent.has(other.supplierId)));
-    return { order, ranking: { candidates: inOrder.slice(0, kept), leftOut: [...untaxed, ...leftOut].slice(0, kept) } };
-  });
+    pending.push({ order, ranking: { candidates: inOrder.slice(0, kept), leftOut: [...untaxed, ...leftOut].slice(0, kept) } });
+  }
   return { pending, suppliers: processes.flatMap((process) => market.suppliersFor(process, '')) };
 }
 
