@@ -145,6 +145,8 @@ export interface OrderEventsTable {
   actor_id: number | null;
   data: Json<Readonly<Record<string, unknown>>>;
   at: ColumnType<Date, Date | undefined, never>;
+  /** When those whom it concerns were told. */
+  told_at: ColumnType<Date | null, never, Date>;
 }
 
 export interface OrderMatchesTable {

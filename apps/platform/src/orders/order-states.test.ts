@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -8,9 +9,11 @@ import {
   type OrderActor,
   type OrderEvent,
   type OrderFacts,
+  type OrderJob,
   OrderStateError,
   orderEvents,
   orderStates,
+  transitions,
 } from './order-states.ts';
 import { overdueStates } from './overdue.ts';
 import { remindedSteps } from './send-reminders.ts';
@@ -184,6 +187,38 @@ describe('the life of an order', () => {
     expect([...undated].sort()).toEqual(['cancelled', 'closed', 'in_production', 'submitted']);
     const dated = new Set(reached.flatMap(({ to, deadlineMs }) => (deadlineMs === undefined ? [] : [to])));
     expect([...overdueStates, ...remindedSteps.keys()].sort()).toEqual([...dated].sort());
+  });
+
+  it('is what docs/orders.md draws, with the jobs that each event enqueues', async () => {
+    /** The others are done in the transaction. */
+    const taskOf: Readonly<Partial<Record<OrderJob, string>>> = {
+      match: 'order.match',
+      notify: 'order.notifyStatus',
+      authorise: 'payment.process',
+      capture: 'payment.capture',
+      payout: 'payment.payout',
+      invoice: 'payment.generateInvoice',
+      release: 'payment.release',
+    };
+    /** By whoever makes the event. */
+    const beside: Readonly<Partial<Record<OrderEvent, string>>> = { source: 'order.expireOffer', grant_credit: 'payment.refund' };
+    const line = (from: string, to: string, event: string, jobs: readonly string[]) =>
+      `${from} --> ${to}: ${event} / ${jobs.toSorted().join(', ')}`;
+    const wanted = orderEvents.flatMap((event) => {
+      const { from, to, jobs } = transitions[event];
+      const tasks = [...jobs.flatMap((job) => taskOf[job] ?? []), ...(beside[event] === undefined ? [] : [beside[event]])];
+      return from.map((state) => line(state, to === 'same' ? state : to, event, tasks));
+    });
+    const page = await readFile(new URL('../../../../docs/orders.md', import.meta.url), 'utf8');
+    const listed = (text = '') => text.split(', ').map((name) => name.replaceAll('`', ''));
+    const arrows = [...page.matchAll(/^ {2}(\w+) --> (\w+): (\w+)(?: \/ (.+))?$/gm)].map(([, from = '', to = '', event = '', jobs]) =>
+      line(from, to, event, listed(jobs)),
+    );
+    const rows = [...page.matchAll(/^\| `(\w+)` \| (.+) \| (`\w+`|where it was) \| ((?:order|payment)\..+) \|$/gm)].flatMap(
+      ([, event = '', from, to = '', jobs]) =>
+        listed(from).map((state) => line(state, to === 'where it was' ? 'back' : to.replaceAll('`', ''), event, listed(jobs))),
+    );
+    expect([...arrows, ...rows].toSorted()).toEqual(wanted.toSorted());
   });
 
   it('however it is walked, every step is one of the table, and only a hold remembers where it was', () => {

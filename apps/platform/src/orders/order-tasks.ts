@@ -93,24 +93,30 @@ export function orderTasks(
     ...normal,
     name: 'order.notifyStatus',
     input: changeInput,
-    effectKey: ({ order_id, version }) => `${order_id}:${version}`,
-    // Once: names may have changed since, and a mail that was told is not another one by that.
-    run: ({ order_id, version }, ctx) =>
-      database.transaction().execute((transaction) =>
-        ctx.once(transaction, ctx.effectKey, async () => {
-          const change = await transaction
-            .selectFrom('order_events')
-            .selectAll()
-            .where('order_id', '=', order_id)
-            .where('version', '=', version)
-            .executeTakeFirst();
-          if (change === undefined) throw new PermanentError(`order ${order_id} has no version ${version}`);
-          const order = await transaction.selectFrom('orders').selectAll().where('id', '=', order_id).executeTakeFirstOrThrow();
-          // As it was then: it may be further by now.
-          await mails.changed(transaction, { ...order, state: change.to_state, version }, change);
-          return { state: change.to_state };
-        }),
-      ),
+    run: ({ order_id, version }) =>
+      database.transaction().execute(async (transaction) => {
+        const change = await transaction
+          .selectFrom('order_events')
+          .selectAll()
+          .where('order_id', '=', order_id)
+          .where('version', '=', version)
+          .forUpdate()
+          .executeTakeFirst();
+        if (change === undefined) throw new PermanentError(`order ${order_id} has no version ${version}`);
+        const told = { state: change.to_state };
+        // A job may run again, and somebody have another name by then: that would be another mail of the same id.
+        if (change.told_at !== null) return told;
+        const order = await transaction.selectFrom('orders').selectAll().where('id', '=', order_id).executeTakeFirstOrThrow();
+        // As it was then: it may be further by now.
+        await mails.changed(transaction, { ...order, state: change.to_state, version }, change);
+        await transaction
+          .updateTable('order_events')
+          .set({ told_at: new Date(now()) })
+          .where('order_id', '=', order_id)
+          .where('version', '=', version)
+          .execute();
+        return told;
+      }),
   });
 
   const processPendingTask = app.task({

@@ -13,6 +13,9 @@ create index orders_unplaced on platform.orders (due_on) where state in ('submit
 -- outcome: what came of the round. Of older ones nobody knows.
 alter table platform.order_matches add column outcome text check (outcome in ('offered', 'quotes_requested', 'waits'));
 
+-- told_at: when those whom it concerns were told.
+alter table platform.order_events add column told_at timestamptz;
+
 -- submissions: how often it was quoted since it was asked for.
 alter table platform.quotes add column submissions integer not null default 0;
 create index quotes_expiring on platform.quotes (expires_at);
