@@ -72,15 +72,17 @@ export async function cancelOverdue(deps: OverdueDeps): Promise<number> {
     sql`select id, due_on as since from platform.orders where state in ('submitted', 'sourcing', 'quoted') and due_on < ${today}`,
     'nobody has taken it by the day on which it was due',
   );
-  // Not where the money is there, or will be asked for again, nor where the staff has put it on hold.
+  // Not where the money is there, or will be asked for again, nor where the staff has put it on hold, or work has begun: a person decides.
   const unpaid = await cancelThose(
     deps,
     sql`
       select o.id, o.state_since as since from platform.orders o
       where (o.state = 'awarded' or (o.state = 'on_hold' and o.held_state = 'awarded' and 'system' = (
-          select e.actor from platform.order_events e where e.order_id = o.id and e.event = 'hold' order by e.version desc limit 1)))
+          select e.actor from platform.order_events e where e.order_id = o.id and e.event in ('hold', 'lose_payment') order by e.version desc limit 1)))
         and ${new Date(deps.now - (deadlines.awarded ?? 0))} >= (
-          select max(e.at) from platform.order_events e where e.order_id = o.id and e.to_state = 'awarded' and e.from_state <> 'on_hold')
+          select max(e.at) from platform.order_events e
+          where e.order_id = o.id and ((e.to_state = 'awarded' and e.from_state <> 'on_hold') or e.event = 'lose_payment'))
+        and not exists (select 1 from platform.order_events e where e.order_id = o.id and e.event = 'begin_production')
         and not exists (select 1 from platform.payments p
           where p.order_id = o.id and (p.status in ('authorised', 'captured') or p.retry_at is not null))`,
     'it was not paid for',

@@ -4,6 +4,7 @@ import { newManufacturer, newOrder, newPayment, newUser } from '../../test/marke
 import { patience } from '../../test/patience.ts';
 import { startTestPlatform, type TestPlatform } from '../../test/platform.ts';
 import { orderMails } from './order-mails.ts';
+import type { OrderEvent } from './order-states.ts';
 import { takeOverdueSteps } from './overdue.ts';
 import { sendReminders } from './send-reminders.ts';
 
@@ -181,12 +182,12 @@ describe('reminders', { timeout: 60_000 }, () => {
     expect(await remind()).toEqual(none);
   });
 
-  it('of an order that is on hold until it is paid for go to the buyer', async () => {
+  it.each(['hold', 'lose_payment'] as const)('of an order that is on hold until it is paid for, by %s, go to the buyer', async (event) => {
     const { order } = await ordered();
     const { tasks, database } = platform;
     await database
       .transaction()
-      .execute((transaction) => tasks.orders.apply(transaction, order, { event: 'hold', actor: 'system', data: { payment: 1 } }));
+      .execute((transaction) => tasks.orders.apply(transaction, order, { event, actor: 'system', data: { payment: 1 } }));
     await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(1);
     time.now += 14 * day;
     expect(await remind()).toEqual({ ...none, steps: 1 });
@@ -258,19 +259,29 @@ describe('an order that comes to nothing', { timeout: 60_000 }, () => {
       return order;
     };
     const [unpaid, held, byStaff, retried] = [await award(), await award(), await award(), await award()];
+    const [lost, begun] = [await award(), await award()];
     const hold = (order: number, actor: 'system' | 'staff') =>
       database.transaction().execute((transaction) => tasks.orders.apply(transaction, order, { event: 'hold', actor }));
+    const happens = (order: number, ...events: readonly OrderEvent[]) =>
+      database.transaction().execute(async (transaction) => {
+        for (const event of events)
+          await tasks.orders.apply(transaction, order, { event, actor: event === 'begin_production' ? 'staff' : 'system' });
+      });
+    await happens(lost, 'authorise_payment', 'lose_payment');
+    await happens(begun, 'authorise_payment', 'begin_production', 'lose_payment');
     time.now += 20 * day;
     await hold(held, 'system');
     await hold(byStaff, 'staff');
     await newPayment(database, retried, 1_200, { status: 'failed', retry_at: new Date(time.now + 3 * day) });
     expect(await round()).toMatchObject({ cancelled: 0 });
     time.now += day;
-    expect(await round()).toMatchObject({ cancelled: 2 });
-    expect(await Promise.all([unpaid, held, byStaff, retried].map(stateOf))).toEqual(['cancelled', 'cancelled', 'on_hold', 'awarded']);
+    expect(await round()).toMatchObject({ cancelled: 3 });
+    expect(await Promise.all([unpaid, held, lost].map(stateOf))).toEqual(['cancelled', 'cancelled', 'cancelled']);
+    // Work has begun on the last one: a person decides.
+    expect(await Promise.all([byStaff, retried, begun].map(stateOf))).toEqual(['on_hold', 'awarded', 'on_hold']);
     const orders = await database.selectFrom('orders').select('fee_minor').where('id', 'in', [unpaid, held]).execute();
     expect(orders).toEqual([{ fee_minor: 0 }, { fee_minor: 0 }]);
-    expect(await database.selectFrom('capacity').select('booked_minutes').execute()).toEqual([{ booked_minutes: 120 }]);
+    expect(await database.selectFrom('capacity').select('booked_minutes').execute()).toEqual([{ booked_minutes: 180 }]);
   });
 });
 

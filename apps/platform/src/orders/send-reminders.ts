@@ -151,14 +151,15 @@ async function stepOf(
 ): Promise<{ readonly side: Side; readonly note: string }> {
   const step = remindedSteps.get(state) as { readonly side: Side; readonly note: string };
   if (held_state !== 'awarded') return step;
-  const { actor } = await transaction
+  const events = await transaction
     .selectFrom('order_events')
-    .select('actor')
+    .select(['event', 'actor'])
     .where('order_id', '=', id)
-    .where('event', '=', 'hold')
+    .where('event', 'in', ['hold', 'lose_payment', 'begin_production'])
     .orderBy('version', 'desc')
-    .executeTakeFirstOrThrow();
-  return actor === 'system' ? toPay : step;
+    .execute();
+  const isBegun = events.some(({ event }) => event === 'begin_production');
+  return events[0]?.actor === 'system' && !isBegun ? toPay : step;
 }
 
 async function usersOf(transaction: PlatformTransaction, order: Order, side: Side): Promise<readonly number[]> {
