@@ -119,7 +119,19 @@ describe('npm start', () => {
       return stdout.trim();
     };
     const keyOf = async (role: string) => {
-      await accounts('add-user', '--role', role, '--name', 'Ann Baker', '--email', `${role}@example.com`, '--country', 'GB');
+      await accounts(
+        'add-user',
+        '--role',
+        role,
+        '--name',
+        'Ann Baker',
+        '--email',
+        `${role}@example.com`,
+        '--country',
+        'GB',
+        '--address',
+        '1 High Street',
+      );
       return accounts('add-key', `${role}@example.com`, '--label', 'test');
     };
     const [maker, buyer] = [await keyOf('manufacturer'), await keyOf('buyer')];
