@@ -591,6 +591,9 @@ describe('a payment', { timeout: 60_000 }, () => {
     await awarded();
     await paid('failed');
     const { first_declined_at: first } = (await payment()) ?? {};
+    // Dunning holds the payment for a moment, and a run leaves alone what somebody holds.
+    const told = () => platform.database.selectFrom('reminders').selectAll().where('kind', '=', 'payment_failed').execute();
+    await expect.poll(async () => (await told()).length, patience).toBe(1);
     time.now += 8 * 86_400_000;
     await (await tasks.retryFailedPayments.delay({})).result({ timeout: '30s' });
     const retryOn = (day: number) =>
