@@ -48,8 +48,9 @@ export function openDatabase({ url, connections = 10, onIdleError = () => {} }: 
     query_timeout: 30_000,
     keepAlive: true,
   });
-  // Without a listener, a server that restarts would end this process.
+  // Without listeners, a server that restarts would end this process. What was under way fails by itself.
   pool.on('error', onIdleError);
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return new Kysely<PlatformTables>({ dialect: new PostgresDialect({ pool }) }).withSchema(platformSchema);
 }
 
