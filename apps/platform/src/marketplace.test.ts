@@ -979,9 +979,37 @@ describe('money that goes back', { timeout: 60_000 }, () => {
     await giveBackByHand(intent ?? '', 1);
     await look();
     expect(await open()).toEqual([{ kind: 'refunded', ours: 0, theirs: 701 }]);
-    await database.updateTable('payment_differences').set({ resolution: 'seen to', resolved_at: new Date() }).execute();
-    await (await tasks.payOut.delay({ order_id: order })).result({ timeout: '30s' });
-    expect(await bank()).toBe(-(due - price / 10));
+  });
+
+  it('past us can be taken over: it is booked and credited, and the rest is paid out', async () => {
+    const { database, tasks, buyer, maker, order, happens, payment, produced, mailsTo } = await scene();
+    await produced();
+    for (const [event, actor, user] of [
+      ['ship', 'manufacturer', maker.user],
+      ['deliver', 'buyer', buyer],
+      ['accept_parts', 'buyer', buyer],
+    ] as const)
+      await happens(event, actor, user);
+    const { id = 0, intent } = (await payment()) ?? {};
+    const takeOver = (theirs: number) =>
+      database
+        .transaction()
+        .execute((transaction) => tasks.takeOverRefund(transaction, { payment: id, theirs, reference: `difference:${theirs}` }));
+    const payOut = async () => (await tasks.payOut.delay({ order_id: order })).result({ timeout: '30s' });
+    await payOut();
+    const paidOut = await bank();
+    expect(paidOut).toBe(-(due - price / 10));
+    // The manufacturer has all of it by now: who bears it is open.
+    await giveBackByHand(intent ?? '', 700);
+    expect(await takeOver(700)).toMatchObject({ amount_minor: 700, status: 'succeeded' });
+    expect((await balanceOf(database, `chargeback:${order}`, 'EUR')).minor).toBe(700);
+    await expect(takeOver(700)).rejects.toMatchObject({ code: 'NOTHING_TO_TAKE_OVER' });
+    await agrees();
+    await payOut();
+    expect(await bank()).toBe(paidOut);
+    await expect.poll(() => mailsTo('ann@customer.example').filter((line) => /sent back|refund/i.test(line)).length, patience).toBe(1);
+    const notes = () => database.selectFrom('invoices').select('kind').where('order_id', '=', order).orderBy('id').execute();
+    await expect.poll(async () => (await notes()).length, patience).toBe(2);
   });
 
   it('and comes back later from the buyer’s bank is a difference; one that is under way is none', async () => {

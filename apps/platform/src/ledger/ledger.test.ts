@@ -33,7 +33,7 @@ describe('the ledger', () => {
     const order = await newOrder(database);
     await booked(captured(order, 1, eur('100.05')));
     expect(await inEscrow(database, order, 'EUR')).toEqual(eur('100.05'));
-    await booked(refunded(order, 1, eur('10.00')));
+    await booked(refunded(order, 1, eur('10.00'), eur('10.00')));
     await booked(accepted(order, 7, eur('90.05'), platformFee(eur('75.04'))));
     expect(await inEscrow(database, order, 'EUR')).toEqual(eur('0'));
     expect(await balanceOf(database, 'fees', 'EUR')).toEqual(money(-750, 'EUR'));

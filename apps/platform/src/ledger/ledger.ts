@@ -91,32 +91,24 @@ export function captured(order: number, payment: number, amount: Money): Booking
   };
 }
 
-/** It has gone back to the buyer, out of the escrow. */
-export function refunded(order: number, refund: number, amount: Money): Booking {
-  return {
-    key: `refund:${refund}`,
-    kind: 'refund',
-    order,
-    entries: [
-      { account: escrow(order), amount },
-      { account: 'gateway', amount: negated(amount) },
-    ],
-  };
+/** It has gone back to the buyer. @param held in escrow; see takenFrom() */
+export function refunded(order: number, refund: number, amount: Money, held: Money): Booking {
+  return { key: `refund:${refund}`, kind: 'refund', order, entries: takenFrom(order, amount, held) };
 }
 
-/** The buyer's bank has taken it back. What was paid out by then is open: a person decides who bears it. @param held in escrow */
+/** The buyer's bank has taken it back. @param held in escrow; see takenFrom() */
 export function chargedBack(order: number, dispute: string, amount: Money, held: Money): Booking {
+  return { key: `chargeback:${dispute}`, kind: 'chargeback', order, entries: takenFrom(order, amount, held) };
+}
+
+/** Out of the escrow, as far as it is there. What was paid out by then is open: a person decides who bears it. */
+function takenFrom(order: number, amount: Money, held: Money): readonly Entry[] {
   const covered = money(Math.max(0, Math.min(amount.minor, held.minor)), amount.currency);
-  return {
-    key: `chargeback:${dispute}`,
-    kind: 'chargeback',
-    order,
-    entries: [
-      { account: escrow(order), amount: covered },
-      { account: `chargeback:${order}`, amount: subtract(amount, covered) },
-      { account: 'gateway', amount: negated(amount) },
-    ],
-  };
+  return [
+    { account: escrow(order), amount: covered },
+    { account: `chargeback:${order}`, amount: subtract(amount, covered) },
+    { account: 'gateway', amount: negated(amount) },
+  ];
 }
 
 /** The bank has returned it: all goes back to where it was taken from. @returns undefined when it was never booked */

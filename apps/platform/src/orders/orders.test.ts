@@ -4,7 +4,7 @@ import { newManufacturer, newOrder, newUser } from '../../test/marketplace.ts';
 import { ordersScene } from '../../test/orders-scene.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { OrderEvent, OrderJob } from './order-states.ts';
-import { eventsOfOrder, type OrderChange } from './orders.ts';
+import type { OrderChange } from './orders.ts';
 
 let database: PlatformDatabase;
 withDatabase((opened) => {
@@ -19,6 +19,8 @@ function scene(failing?: OrderJob) {
 
 const read = (id: number) => database.selectFrom('orders').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
 
+const eventsOf = (id: number) => database.selectFrom('order_events').selectAll().where('order_id', '=', id).orderBy('version').execute();
+
 describe('orders', () => {
   it('an event changes the state, counts the version, is written down, and enqueues its jobs', async () => {
     const { enqueued, apply } = scene();
@@ -27,7 +29,7 @@ describe('orders', () => {
     const order = await apply(id, { event: 'submit', actor: 'buyer', actorId: buyer, data: { by: 'api' } });
     expect(order).toMatchObject({ id, state: 'submitted', version: 1, held_state: null, deadline: null });
     expect(enqueued).toEqual([`match:${id}`, `notify:${id}`]);
-    expect(await eventsOfOrder(database, id)).toMatchObject([
+    expect(await eventsOf(id)).toMatchObject([
       { version: 1, event: 'submit', from_state: 'draft', to_state: 'submitted', actor: 'buyer', actor_id: buyer, data: { by: 'api' } },
     ]);
   });
@@ -57,7 +59,7 @@ describe('orders', () => {
     const id = await newOrder(database, { buyer_id: buyer });
     await expect(apply(id, { event: 'submit', actor: 'buyer', actorId: buyer })).rejects.toThrow('the outbox is gone');
     expect(await read(id)).toMatchObject({ state: 'draft', version: 0 });
-    expect(await eventsOfOrder(database, id)).toEqual([]);
+    expect(await eventsOf(id)).toEqual([]);
   });
 
   it('of several who do the same at once one does it', async () => {

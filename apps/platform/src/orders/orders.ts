@@ -4,7 +4,6 @@
  */
 import type { Selectable, Transaction } from 'kysely';
 import { actsFor } from '../accounts/acting-user.ts';
-import type { PlatformDatabase } from '../database/database.ts';
 import type { OrderEventsTable, OrdersTable } from '../database/marketplace-tables.ts';
 import type { PlatformTables } from '../database/tables.ts';
 import { money, share } from '../money/money.ts';
@@ -137,10 +136,6 @@ export function mustBeAt({ version }: Pick<Order, 'version'>, seen: number | und
   if (seen !== undefined && seen !== version) {
     throw new OrderError('VERSION_CONFLICT', `the order is at version ${version} now; read it again`);
   }
-}
-
-export function eventsOfOrder(database: PlatformDatabase, id: number): Promise<readonly OrderEventRow[]> {
-  return database.selectFrom('order_events').selectAll().where('order_id', '=', id).orderBy('version').execute();
 }
 
 export function factsOf(

@@ -28,7 +28,7 @@ import {
 } from './payment-input.ts';
 import { chargeLimitMs, lockPaymentAndOrder, type Payment, PaymentError, Payments, paymentOf } from './payments.ts';
 import { behindMs, reconcilePayments } from './reconcile.ts';
-import { makeRefund, type RefundRequest, requestRefund, type StoredRefund } from './refunds.ts';
+import { makeRefund, type RefundRequest, requestRefund, type StoredRefund, type TakenOver, takeOverRefund } from './refunds.ts';
 import { retryFailed } from './retry-failed.ts';
 
 /** Less than its soft limit: one run stops, and the next goes on. */
@@ -314,6 +314,9 @@ export function paymentTasks(app: App, { database, gateway, orders, mails, zone,
       if (fresh) await refundTask.enqueue({ refund_id: refund.id }, { transaction });
       return refund;
     },
+    /** What went back at the provider past us. @throws RefundError */
+    takeOverRefund: (transaction: PlatformTransaction, request: TakenOver): Promise<StoredRefund> =>
+      takeOverRefund(transaction, request, refunded),
     /** Somebody says that an intent has changed. @returns the job that looks at its payment; undefined when it is none of ours */
     async paymentChanged(intent: string): Promise<string | undefined> {
       const payment = await payments.findByIntent(intent);

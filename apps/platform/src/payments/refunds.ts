@@ -16,11 +16,12 @@ export type StoredRefund = Selectable<RefundsTable>;
 
 /**
  * `REFUND_TOO_LARGE`: more than was captured and is held yet. `NOT_FAILED`: what is to be replaced or waived has not failed, or is
- * replaced or waived already. `NOT_CAPTURED`: nothing was captured of this payment.
+ * replaced or waived already. `NOT_CAPTURED`: nothing was captured of this payment. `NOTHING_TO_TAKE_OVER`: no more went back at the
+ * provider than with us.
  */
 export class RefundError extends Error {
   override readonly name = 'RefundError';
-  readonly code: 'REFUND_TOO_LARGE' | 'NOT_FAILED' | 'NOT_CAPTURED';
+  readonly code: 'REFUND_TOO_LARGE' | 'NOT_FAILED' | 'NOT_CAPTURED' | 'NOTHING_TO_TAKE_OVER';
 
   constructor(code: RefundError['code'], message: string) {
     super(message);
@@ -73,6 +74,43 @@ export async function waiveRefund(transaction: PlatformTransaction, payment: num
   await lockPaymentAndOrder(transaction, payment);
   await mustWait(transaction, payment, id);
   return transaction.updateTable('refunds').set({ waived_at: new Date() }).where('id', '=', id).returningAll().executeTakeFirstOrThrow();
+}
+
+export interface TakenOver {
+  readonly payment: number;
+  /** All that went back at the provider, in minor units. */
+  readonly theirs: number;
+  /** What says so, such as `difference:7`. */
+  readonly reference: string;
+}
+
+/**
+ * Takes over what went back at the provider past us, such as by somebody on its own pages: as a refund that has succeeded, which is
+ * booked, told and credited like any other.
+ *
+ * @throws RefundError `NOTHING_TO_TAKE_OVER`
+ */
+export async function takeOverRefund(
+  transaction: PlatformTransaction,
+  { payment: id, theirs, reference }: TakenOver,
+  tell: TellRefund,
+): Promise<StoredRefund> {
+  const { order, payment } = await lockPaymentAndOrder(transaction, id);
+  const amount = money(theirs - payment.refunded_minor, payment.currency);
+  if (amount.minor <= 0) throw new RefundError('NOTHING_TO_TAKE_OVER', 'no more went back at the payment provider than is known here');
+  const held = await freeInEscrow(transaction, order);
+  const refund = await transaction
+    .insertInto('refunds')
+    .values({
+      payment_id: id,
+      reference,
+      amount_minor: amount.minor,
+      currency: amount.currency,
+      reason: 'given back at the payment provider',
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  return settle(transaction, order, refund, { status: 'succeeded', held }, tell);
 }
 
 /** Failed, and neither replaced nor waived. */
@@ -166,20 +204,38 @@ async function settleRefund(
     const { order } = await lockPaymentAndOrder(transaction, payment);
     const refund = await transaction.selectFrom('refunds').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
     if (refund.status !== 'requested') return refund;
-    if (status === 'succeeded') {
-      await transaction
-        .updateTable('payments')
-        .set((update) => ({ refunded_minor: update('refunded_minor', '+', refund.amount_minor), updated_at: new Date() }))
-        .where('id', '=', refund.payment_id)
-        .execute();
-      await book(transaction, refunded(order.id, id, money(refund.amount_minor, refund.currency)));
-      await tell(transaction, refund, order);
-    }
-    return transaction
-      .updateTable('refunds')
-      .set({ status, ...(gatewayId === undefined ? {} : { gateway_id: gatewayId }), settled_at: new Date() })
-      .where('id', '=', id)
-      .returningAll()
-      .executeTakeFirstOrThrow();
+    return settle(transaction, order, refund, { status, gatewayId, held: money(refund.amount_minor, refund.currency) }, tell);
   });
+}
+
+interface Settlement {
+  readonly status: 'succeeded' | 'failed';
+  readonly gatewayId?: string | undefined;
+  /** What of the escrow is there for it. */
+  readonly held: Money;
+}
+
+/** Order, payment and refund must be locked. */
+async function settle(
+  transaction: PlatformTransaction,
+  order: Order,
+  refund: StoredRefund,
+  { status, gatewayId, held }: Settlement,
+  tell: TellRefund,
+): Promise<StoredRefund> {
+  if (status === 'succeeded') {
+    await transaction
+      .updateTable('payments')
+      .set((update) => ({ refunded_minor: update('refunded_minor', '+', refund.amount_minor), updated_at: new Date() }))
+      .where('id', '=', refund.payment_id)
+      .execute();
+    await book(transaction, refunded(order.id, refund.id, money(refund.amount_minor, refund.currency), held));
+    await tell(transaction, refund, order);
+  }
+  return transaction
+    .updateTable('refunds')
+    .set({ status, ...(gatewayId === undefined ? {} : { gateway_id: gatewayId }), settled_at: new Date() })
+    .where('id', '=', refund.id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
 }

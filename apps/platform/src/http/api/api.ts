@@ -46,7 +46,7 @@ export function api(deps: ApiDeps): OpenAPIHono<ApiEnv> {
     quotes(deps),
     payments(deps),
     invoices(deps),
-    paymentDifferences(database),
+    paymentDifferences(deps),
     audit(database),
   ]) {
     routes.route('/', family);

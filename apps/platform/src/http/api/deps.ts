@@ -6,7 +6,7 @@ export interface ApiDeps {
   readonly database: PlatformDatabase;
   readonly tasks: Pick<
     Marketplace,
-    'orders' | 'offers' | 'quotes' | 'rejectParts' | 'grantCredit' | 'processPayment' | 'refundPayment' | 'payOut'
+    'orders' | 'offers' | 'quotes' | 'rejectParts' | 'grantCredit' | 'processPayment' | 'refundPayment' | 'takeOverRefund' | 'payOut'
   >;
   /** Requests a second of each user; twice as many may come at once. Default 50. */
   readonly requestRate?: number;

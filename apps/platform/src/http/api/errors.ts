@@ -48,6 +48,7 @@ export const answers = {
   HAS_PROFILE: { status: 409, title: 'This user is a manufacturer already' },
   RATED: { status: 409, title: 'This order is rated already' },
   NOT_FAILED: { status: 409, title: 'This is no failed refund of the payment, or something stands for it already' },
+  NOTHING_TO_TAKE_OVER: { status: 409, title: 'No more went back at the payment provider than is known here' },
   RESOLVED: { status: 409, title: 'This difference is resolved already' },
   TOO_LARGE: { status: 413, title: 'The body is too large' },
   NOT_JSON: { status: 415, title: 'The body must be JSON' },

@@ -1,9 +1,10 @@
 /** Differences that the reconciliation has found between our payments and the provider's: they wait for a person. */
 import { z } from '@hono/zod-openapi';
 import type { Selectable } from 'kysely';
-import type { PlatformDatabase } from '../../database/database.ts';
 import type { PaymentDifferencesTable } from '../../database/money-tables.ts';
+import type { PlatformTransaction } from '../../orders/orders.ts';
 import { noteActOf } from './caller-acts.ts';
+import type { ApiDeps } from './deps.ts';
 import { ApiError } from './errors.ts';
 import { id, instant, instantOf, instantOrNull, line, pathId } from './fields.ts';
 import { before, listOf, pageOf, pageQuery, rowsFor } from './pages.ts';
@@ -28,7 +29,13 @@ const differenceShape = z
   .meta({ id: 'PaymentDifference' });
 
 const resolutionIn = z
-  .strictObject({ resolution: line(2_000).meta({ description: 'What was done about it.', examples: ['refunded at the provider'] }) })
+  .strictObject({
+    resolution: line(2_000).meta({ description: 'What was done about it.', examples: ['refunded at the provider'] }),
+    take_over: z.boolean().optional().meta({
+      description:
+        'Of one of kind refunded: what went back at the provider past us is a refund here, which is booked, told to the buyer, and has its credit note.',
+    }),
+  })
   .meta({ id: 'Resolution', examples: [{ resolution: 'refunded at the provider' }] });
 
 const list = apiRoute(
@@ -53,7 +60,7 @@ const list = apiRoute(
 );
 
 const resolve = apiRoute(
-  { roles: ['staff'], codes: ['RESOLVED'] },
+  { roles: ['staff'], codes: ['RESOLVED', 'NOTHING_TO_TAKE_OVER'] },
   {
     method: 'post',
     path: '/payment-differences/{id}/resolve',
@@ -65,7 +72,7 @@ const resolve = apiRoute(
   },
 );
 
-export function paymentDifferences(database: PlatformDatabase): Api {
+export function paymentDifferences({ database, tasks }: ApiDeps): Api {
   const api = newApi();
 
   api.openapi(list, async (c) => {
@@ -85,8 +92,9 @@ export function paymentDifferences(database: PlatformDatabase): Api {
   api.openapi(resolve, async (c) => {
     const caller = c.get('caller');
     const { id: number } = c.req.valid('param');
-    const { resolution } = c.req.valid('json');
+    const { resolution, take_over: takesOver = false } = c.req.valid('json');
     const answer = await database.transaction().execute(async (transaction) => {
+      if (takesOver) await takeOver(transaction, tasks, number);
       const there = await transaction.selectFrom('payment_differences').selectAll().where('id', '=', number).forUpdate().executeTakeFirst();
       if (there === undefined) throw new ApiError('NOT_FOUND');
       if (there.resolved_at !== null) throw new ApiError('RESOLVED');
@@ -97,13 +105,28 @@ export function paymentDifferences(database: PlatformDatabase): Api {
         .returningAll()
         .executeTakeFirstOrThrow();
       const subject = `payment_difference:${number}`;
-      await noteActOf(transaction, caller, { action: 'payment_difference.resolve', subject, data: { kind: there.kind } });
+      await noteActOf(transaction, caller, {
+        action: 'payment_difference.resolve',
+        subject,
+        data: { kind: there.kind, take_over: takesOver },
+      });
       return answerOf(resolved);
     });
     return c.json(answer, 200);
   });
 
   return api;
+}
+
+/** The order and its payment are locked before the difference, as by all who write one down. */
+async function takeOver(transaction: PlatformTransaction, tasks: ApiDeps['tasks'], number: number): Promise<void> {
+  const found = await transaction.selectFrom('payment_differences').selectAll().where('id', '=', number).executeTakeFirst();
+  if (found === undefined) throw new ApiError('NOT_FOUND');
+  if (found.resolved_at !== null) throw new ApiError('RESOLVED');
+  const { payment_id: payment, kind, detail } = found;
+  if (payment === null || kind !== 'refunded') throw new ApiError('NOTHING_TO_TAKE_OVER');
+  const { theirs } = detail as { readonly theirs: number };
+  await tasks.takeOverRefund(transaction, { payment, theirs, reference: `difference:${number}` });
 }
 
 function answerOf(row: Difference): z.infer<typeof differenceShape> {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { type TestApi, withTestApi } from '../../../test/api.ts';
 import { newManufacturer, newOrder, newPayment } from '../../../test/marketplace.ts';
-import { book, captured } from '../../ledger/ledger.ts';
+import { book, captured, inEscrow } from '../../ledger/ledger.ts';
 import { money } from '../../money/money.ts';
 
 let api: TestApi;
@@ -202,5 +202,26 @@ describe('a difference', () => {
     });
     expect([await open(true), await open(false)]).toEqual([[], [id]]);
     expect((await staff.call('GET', `/audit?subject=payment_difference:${id}`)).text).not.toContain('Ann');
+  });
+
+  it('of what went back at the provider can be taken over, once, and one of another kind cannot', async () => {
+    const { staff, order, payment } = await paidOrder();
+    const note = async (kind: string, detail: object) => {
+      const { id } = await api.database
+        .insertInto('payment_differences')
+        .values({ payment_id: payment, intent: `pi_${kind}`, kind, detail: JSON.stringify(detail) })
+        .returning('id')
+        .executeTakeFirstOrThrow();
+      return (take_over: boolean) =>
+        staff.call('POST', `/payment-differences/${id}/resolve`, { resolution: 'given back by hand', take_over });
+    };
+    const resolve = await note('refunded', { ours: 0, theirs: 700 });
+    expect(await resolve(true)).toMatchObject({ status: 200, body: { resolution: 'given back by hand' } });
+    expect(await resolve(true)).toMatchObject({ status: 409, body: { code: 'RESOLVED' } });
+    expect((await staff.call('GET', `/payments/${payment}`)).body).toMatchObject({ refunded: { amount: '7.00', currency: 'EUR' } });
+    expect((await inEscrow(api.database as never, order, 'EUR')).minor).toBe(4_300);
+    const other = await note('captured', { ours: 0, theirs: 700 });
+    expect(await other(true)).toMatchObject({ status: 409, body: { code: 'NOTHING_TO_TAKE_OVER' } });
+    expect((await other(false)).status).toBe(200);
   });
 });
