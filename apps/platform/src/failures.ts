@@ -1,24 +1,15 @@
 /** What the tasks of the platform do about failures: when they are tried again, and what is not worth trying again. */
-import { type Duration, PermanentError, retryLater } from 'taktline';
+import { type Duration, PermanentError } from 'taktline';
 import { isUnreachable } from './database/database.ts';
 
 /**
- * The specification's: at once, then after `initial`, and each time after twice as long.
+ * The specification's: at once, then after `initial`, and each time after twice as long. As long as the database is away a job comes
+ * again and uses no attempt up: a dead letter would be all that is left of it.
  *
  * @param initial default 60 s
  */
 export function retryPolicy(initial: Duration = '60s') {
-  return { maxAttempts: 5, backoff: { type: 'exponential', initial, factor: 2 } } as const;
-}
-
-/** As long as the database is away the job comes again, and no attempt is used up: nothing says that it failed but a dead letter. */
-export async function orWhenReachable<Result>(work: Promise<Result>, pause: Duration = '60s'): Promise<Result> {
-  try {
-    return await work;
-  } catch (error) {
-    if (isUnreachable(error)) throw retryLater(pause, 'the database cannot be reached');
-    throw error;
-  }
+  return { maxAttempts: 5, backoff: { type: 'exponential', initial, factor: 2 }, waitOn: isUnreachable } as const;
 }
 
 /** Fails for good by errors of that class: what they say stays so, however often it is tried. */

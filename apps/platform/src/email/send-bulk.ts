@@ -4,8 +4,7 @@
  * The second sends a batch over one SMTP connection; what one address does to it leaves the others alone.
  */
 import { createHash } from 'node:crypto';
-import { type Duration, PermanentError, type TaskContext } from 'taktline';
-import { orWhenReachable } from '../failures.ts';
+import { PermanentError, type TaskContext } from 'taktline';
 import { type DeliveryDeps, type DeliveryResult, deliver } from './delivery.ts';
 import type { IsJobAlive } from './delivery-records.ts';
 import { batchJobId, type EmailBatches, recipientContext } from './email-batches.ts';
@@ -19,8 +18,6 @@ export interface SendBulkDeps extends DeliveryDeps {
   readonly mailer: Mailer;
   readonly isAlive: IsJobAlive;
   readonly batchSize: number;
-  /** Pause before a second attempt. Default 60 s. */
-  readonly retryInitial?: Duration;
   /** Enqueues email.sendBatch under the given job id. */
   readonly enqueueBatch: (batch: string, jobId: string) => Promise<unknown>;
 }
@@ -45,17 +42,14 @@ export async function sendBulk(deps: SendBulkDeps, input: SendBulkInput, ctx: Ta
   const total = { batches: 0, invalid: 0, repeated: 0 };
   for (let from = 0; from < input.emails.length; from += deps.batchSize) {
     await ctx.heartbeat();
-    const stored = await orWhenReachable(
-      deps.batches.store({
-        bulkId,
-        position: input.part * positionsPerPart + total.batches,
-        template: input.template,
-        context: input.context,
-        recipients: input.emails.slice(from, from + deps.batchSize),
-        messageDomain: domainOf(deps.mailFrom.address),
-      }),
-      deps.retryInitial,
-    );
+    const stored = await deps.batches.store({
+      bulkId,
+      position: input.part * positionsPerPart + total.batches,
+      template: input.template,
+      context: input.context,
+      recipients: input.emails.slice(from, from + deps.batchSize),
+      messageDomain: domainOf(deps.mailFrom.address),
+    });
     await deps.enqueueBatch(stored.id, batchJobId(stored.id, 1));
     total.batches += 1;
     total.invalid += stored.invalid;
@@ -92,7 +86,7 @@ export async function sendBatch(deps: SendBulkDeps, batchId: string, ctx: TaskCo
   const batch = await deps.batches.find(batchId);
   if (batch === undefined) throw new PermanentError('there is no batch of that id');
   const records = await deps.batches.openRecords(batchId);
-  const last = ctx.attempt >= ctx.maxAttempts;
+  const last = ctx.failures + 1 >= ctx.maxAttempts;
   const counts = { sent: 0, deferred: 0, bounced: 0, suppressed: 0, invalid: 0 } satisfies Record<DeliveryResult['kind'], number>;
   let broken: string | undefined;
 

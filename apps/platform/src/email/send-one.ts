@@ -2,8 +2,7 @@
  * What email.send and email.sendUrgent do: take the record in hand, deliver, and turn what became of it into the job's
  * result, a retry or a dead letter. A record that is final already is not sent again; its outcome is returned.
  */
-import { type Duration, PermanentError, retryLater, type TaskContext } from 'taktline';
-import { orWhenReachable } from '../failures.ts';
+import { PermanentError, retryLater, type TaskContext } from 'taktline';
 import { type DeliveryDeps, deliver } from './delivery.ts';
 import type { DeliveryRecord, IsJobAlive, NewDelivery } from './delivery-records.ts';
 import type { SendEmailInput } from './email-input.ts';
@@ -27,20 +26,17 @@ export class EmailDeferredError extends Error {
 export interface SendOneDeps extends DeliveryDeps {
   readonly mailer: Mailer;
   readonly isAlive: IsJobAlive;
-  /** Pause before a second attempt. Default 60 s. */
-  readonly retryInitial?: Duration;
 }
 
 /** @throws EmailDeferredError to be retried; PermanentError when it will never be sent */
 export async function sendOne(deps: SendOneDeps, kind: 'normal' | 'urgent', input: SendEmailInput, ctx: TaskContext) {
-  // Without a record a dead letter would be all that is left of the mail.
-  const begun = await orWhenReachable(deps.records.begin(newDelivery(kind, input, deps.mailFrom), ctx.id, deps.isAlive), deps.retryInitial);
+  const begun = await deps.records.begin(newDelivery(kind, input, deps.mailFrom), ctx.id, deps.isAlive);
   if (begun.kind === 'conflict')
     throw new PermanentError('the id of this email stands for another one already; every email needs an id of its own');
   if (begun.kind === 'elsewhere') return retryLater('1m', 'another job is sending this email');
   if (begun.kind === 'final') return resultOf(begun.record);
 
-  const last = ctx.attempt >= ctx.maxAttempts;
+  const last = ctx.failures + 1 >= ctx.maxAttempts;
   const result = await deliver(deps, {
     claim: begun.claim,
     context: input.context,

@@ -105,6 +105,18 @@ describe('giving up', () => {
   });
 });
 
+describe('waiting', () => {
+  class Away extends Error {}
+
+  it('is for the errors that are named, and never for a PermanentError', () => {
+    expect(retryPolicy().waitsOn(new Away('x'))).toBe(false);
+    const byClass = retryPolicy({ waitOn: [Away] });
+    expect([new Away('x'), new Error('x'), undefined].map(byClass.waitsOn)).toEqual([true, false, false]);
+    const byFunction = retryPolicy({ waitOn: () => true });
+    expect([new Error('x'), new PermanentError('x')].map(byFunction.waitsOn)).toEqual([true, false]);
+  });
+});
+
 it.each<[string, RetryOptions]>([
   ['maxAttempts', { maxAttempts: 0 }],
   ['maxAttempts', { maxAttempts: 2.5 }],

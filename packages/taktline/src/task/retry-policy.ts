@@ -16,6 +16,8 @@ export type Backoff =
 /** Any class of errors, whatever its constructor takes. */
 type ErrorClass = abstract new (...args: never[]) => Error;
 
+type Errors = readonly ErrorClass[] | ((error: unknown) => boolean);
+
 export interface RetryOptions {
   /** Executions in all, the first included. Default 5; 1 means never again. */
   readonly maxAttempts?: number;
@@ -24,13 +26,19 @@ export interface RetryOptions {
   /** Share of the delay that is added at random, 0 to 1. Default 0.1. */
   readonly jitter?: number;
   /** Errors that are not retried: classes of errors, or a function that tells. `PermanentError` never is. */
-  readonly giveUpOn?: readonly ErrorClass[] | ((error: unknown) => boolean);
+  readonly giveUpOn?: Errors;
+  /**
+   * Errors that are no failed attempt, since what the job needs is away: it runs again after the first delay, as with `retryLater`,
+   * for as long as that lasts. None by default.
+   */
+  readonly waitOn?: Errors;
 }
 
 export interface RetryPolicy {
   readonly maxAttempts: number;
   delayMs(failures: number, error: unknown): number;
   givesUpOn(error: unknown): boolean;
+  waitsOn(error: unknown): boolean;
 }
 
 export const defaultMaxAttempts = 5;
@@ -39,7 +47,7 @@ const dayMs = 86_400_000;
 
 /** @param random in [0, 1), for tests */
 export function retryPolicy(options: RetryOptions = {}, random: () => number = Math.random): RetryPolicy {
-  const { maxAttempts = defaultMaxAttempts, backoff = defaultBackoff, jitter = 0.1, giveUpOn = [] } = options;
+  const { maxAttempts = defaultMaxAttempts, backoff = defaultBackoff, jitter = 0.1, giveUpOn = [], waitOn = [] } = options;
   if (!Number.isInteger(maxAttempts) || maxAttempts < 1 || maxAttempts > 1000) {
     throw new TaktlineError('INVALID_OPTION', `retry.maxAttempts is ${maxAttempts}: expected a whole number from 1 to 1000`);
   }
@@ -50,10 +58,13 @@ export function retryPolicy(options: RetryOptions = {}, random: () => number = M
   return {
     maxAttempts,
     delayMs: (failures, error) => Math.round(base(failures, error) * (1 + jitter * random())),
-    givesUpOn: (error) =>
-      error instanceof PermanentError ||
-      (typeof giveUpOn === 'function' ? giveUpOn(error) : giveUpOn.some((type) => error instanceof type)),
+    givesUpOn: (error) => error instanceof PermanentError || isOneOf(giveUpOn, error),
+    waitsOn: (error) => !(error instanceof PermanentError) && isOneOf(waitOn, error),
   };
+}
+
+function isOneOf(errors: Errors, error: unknown): boolean {
+  return typeof errors === 'function' ? errors(error) : errors.some((type) => error instanceof type);
 }
 
 function baseDelay(backoff: Backoff): (failures: number, error: unknown) => number {

@@ -20,6 +20,8 @@ export interface TaskContext {
   readonly queue: string;
   /** 1 for the first execution; failures, deferrals and losses before this one are counted. */
   readonly attempt: number;
+  /** Failed attempts before this one. When it fails as number `maxAttempts`, the job is a dead letter. */
+  readonly failures: number;
   readonly maxAttempts: number;
   /** What the enqueuer sent along: trace, tenant, subject. */
   readonly headers: Readonly<Record<string, string>>;

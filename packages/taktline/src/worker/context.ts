@@ -7,6 +7,7 @@ import type { ClaimedJob } from '../broker/broker.ts';
 import type { LogFields, Logger } from '../support/logger.ts';
 import { TaktlineError } from '../support/taktline-error.ts';
 import type { Transaction } from '../support/transaction.ts';
+import type { JobPast } from '../task/job.ts';
 import type { MakesOnce } from '../task/once.ts';
 import { mask } from '../task/sensitive.ts';
 import type { TaskContext, TaskDefinition } from '../task/task.ts';
@@ -42,6 +43,7 @@ export class JobContext implements TaskContext {
   /** As the task gets it. */
   checked: unknown;
   attempt = 1;
+  failures = 0;
   headers: Readonly<Record<string, string>> = {};
   /** The newest progress, as JSON, until it is sent. */
   told: string | undefined;
@@ -55,6 +57,12 @@ export class JobContext implements TaskContext {
     this.job = job;
     this.#parts = parts;
     this.startedAt = parts.startedAt;
+  }
+
+  /** Counts what came before this attempt. */
+  after({ failures, deferrals, losses }: JobPast): void {
+    this.failures = failures;
+    this.attempt = failures + deferrals + losses + 1;
   }
 
   get id(): string {

@@ -177,6 +177,20 @@ describe('a task that throws', () => {
     });
   });
 
+  it('what its policy waits on is no failed attempt, however often it comes', async () => {
+    class Away extends Error {}
+    const retry = { maxAttempts: 3, waitOn: [Away], backoff: { type: 'fixed', delay: '5s' }, jitter: 0 } as const;
+    const past = encodePast({ ...noPast, failures: 2, deferrals: 40 });
+    const settlement = await throwing(new Away('the database is away'), { retry }).execute(claimedJob('work', null, { past }));
+    expect(settlement).toMatchObject({ kind: 'reschedule', delayMs: 5_000 });
+    expect(pastOf(settlement)).toMatchObject({
+      failures: 2,
+      deferrals: 41,
+      history: [{ outcome: 'deferred', reason: 'the database is away' }],
+    });
+    expect(await throwing(new Error('x'), { retry }).execute(claimedJob('work', null, { past }))).toMatchObject({ kind: 'bury' });
+  });
+
   it('a retry policy that throws ends in a dead letter, and is logged', async () => {
     const { execute, log } = throwing(new Error('refused'), {
       retry: {

@@ -55,7 +55,7 @@ export class Executor {
       ctx.definition = task;
       ctx.input = envelope.input;
       ctx.headers = envelope.headers;
-      ctx.attempt = past.failures + past.deferrals + past.losses + 1;
+      ctx.after(past);
       begins(task);
       const checked = validateInput(task, envelope.input);
       const input = checked instanceof Promise ? await checked : checked;
@@ -81,7 +81,7 @@ export class Executor {
       ctx.definition = this.#options.tasks.find(task);
       ctx.input = input;
       ctx.headers = headers;
-      ctx.attempt = past.failures + past.deferrals + past.losses + 1;
+      ctx.after(past);
     } catch {
       // Whoever runs it next says so.
     }
@@ -163,6 +163,8 @@ export class Executor {
     const final = definition === undefined || (error instanceof TaktlineError && permanentCodes.has(error.code));
     let delayMs: number | undefined;
     try {
+      if (!final && definition.retry.waitsOn(error))
+        return this.#came(ctx, past, new RetryLater(definition.retry.delayMs(1, error), described.message));
       if (!final && failures < definition.retry.maxAttempts && !definition.retry.givesUpOn(error))
         delayMs = definition.retry.delayMs(failures, error);
     } catch (broken) {
