@@ -129,14 +129,15 @@ async function hoursFrom(
       select o.manufacturer_id, o.process, u.week, u.minutes, o.state = 'open' as held, o.expires_at >= ${new Date(since.getTime() + offerForMs)} as today
       from platform.offers o, jsonb_to_recordset(o.uses) as u(week text, minutes integer)
       where (o.state = 'open' or (o.state = 'accepted' and o.expires_at >= ${new Date(since.getTime() + offerForMs)}))
-        and o.process = any (${[...processes]})
+        and o.manufacturer_id = any (${[...manufacturers]}) and o.process = any (${[...processes]})
       union all
       select q.manufacturer_id, o.process, u.week, u.minutes, false, true
       from platform.quotes q
       join platform.orders o on o.id = q.order_id
       join platform.order_events e on e.order_id = q.order_id and e.event = 'award' and e.at >= ${since},
       jsonb_to_recordset(q.uses) as u(week text, minutes integer)
-      where q.state = 'awarded' and q.expires_at >= ${since} and o.process = any (${[...processes]})
+      where q.state = 'awarded' and q.expires_at >= ${since}
+        and q.manufacturer_id = any (${[...manufacturers]}) and o.process = any (${[...processes]})
     )
     select c.manufacturer_id, c.process, c.week, c.total_minutes, (c.booked_minutes + coalesce(t.held, 0))::integer as taken_minutes,
       coalesce(t.today, 0)::integer as today_minutes
