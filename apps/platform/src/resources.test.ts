@@ -6,7 +6,8 @@ import { silentLogger } from 'taktline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../test/database.ts';
 import { patience } from '../test/patience.ts';
-import { Closers, openResources } from './resources.ts';
+import { Closers } from './closers.ts';
+import { openResources } from './resources.ts';
 import { readSettings } from './settings.ts';
 
 let postgres: TestPostgres;

@@ -5,10 +5,10 @@
  */
 import { resolve } from 'node:path';
 import type { Logger } from 'taktline';
-import { joinEmbedded } from 'taktline/embedded';
 import type { PlatformDeps } from './app.ts';
-import { openDatabase, type PlatformDatabase } from './database/database.ts';
-import { migrate } from './database/migrate.ts';
+import { Closers } from './closers.ts';
+import type { PlatformDatabase } from './database/database.ts';
+import { openPlatformDatabase } from './database/open-database.ts';
 import { createMailer } from './email/mailer.ts';
 import { loadTemplates } from './email/templates.ts';
 import { createUnsubscribeLinks } from './email/unsubscribe.ts';
@@ -34,28 +34,6 @@ export interface Resources {
   readonly paymentsAt: string;
   /** Safe to call twice. */
   close(): Promise<void>;
-}
-
-/** Steps to undo, the newest first. */
-export class Closers {
-  readonly #steps: (() => unknown)[] = [];
-
-  add(step: () => unknown): void {
-    this.#steps.push(step);
-  }
-
-  /** Goes through all steps, also when one fails. @throws the first failure */
-  async close(): Promise<void> {
-    const failures: unknown[] = [];
-    for (const step of this.#steps.splice(0).toReversed()) {
-      try {
-        await step();
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-    if (failures.length > 0) throw failures[0];
-  }
 }
 
 /** @param publicUrl origin for links in mails */
@@ -98,29 +76,6 @@ export async function openResources(settings: Settings, logger: Logger, publicUr
   }
 }
 
-/** The database of the settings, migrated; the embedded one when none is set. */
-export async function openPlatformDatabase(settings: Settings, logger: Logger, closers: Closers) {
-  const { databaseUrl } = settings;
-  let url = () => databaseUrl ?? '';
-  if (databaseUrl === undefined) {
-    const member = await joinEmbedded(resolve(settings.folder), { database: 'platform', logger });
-    closers.add(() => member.leave());
-    url = () => member.url;
-  }
-  const database = openDatabase({
-    url,
-    onIdleError: (error) => logger.warn('a connection to the database broke', { error: error.name }),
-  });
-  closers.add(() => database.destroy());
-  const done = await migrate(database);
-  if (done.length > 0) logger.info('the database was migrated', { migrations: done });
-  return {
-    database,
-    databaseUrl: url,
-    databaseAt: databaseUrl === undefined ? `embedded Postgres in ${settings.folder}` : describeUrl(databaseUrl),
-  };
-}
-
 async function openMail(settings: Settings, closers: Closers): Promise<{ smtp: SmtpSettings; mailbox: MailboxStore | undefined }> {
   if (settings.smtp !== undefined) return { smtp: settings.smtp, mailbox: undefined };
   const mailbox = new MailboxStore();
@@ -129,9 +84,4 @@ async function openMail(settings: Settings, closers: Closers): Promise<{ smtp: S
   const { host, port } = server;
   const local = { secure: false, tls: 'off', user: undefined, password: undefined, ratePerSecond: 100, connections: 5 } as const;
   return { smtp: { host, port, ...local }, mailbox };
-}
-
-function describeUrl(text: string): string {
-  const url = new URL(text);
-  return `${url.hostname}${url.port === '' ? '' : `:${url.port}`}${url.pathname}`;
 }

@@ -2,10 +2,11 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { TaktlineError } from 'taktline';
 import { addDays, CalendarError, dayIn } from './calendar/business-days.ts';
+import { Closers } from './closers.ts';
+import { openPlatformDatabase } from './database/open-database.ts';
 import { sampleData } from './demo/sample-data.ts';
 import { NotEmptyError, storeSamples } from './demo/sample-store.ts';
 import { createLogger } from './logging.ts';
-import { Closers, openPlatformDatabase } from './resources.ts';
 import { readSettings, SettingsError } from './settings.ts';
 
 interface Options {

@@ -2,8 +2,10 @@
  * Starts the whole platform in this process: the HTTP server, the database, the mail server, a worker for all queues,
  * the beat, and sample traffic. What was started is stopped in the opposite order.
  */
+
 import { createPlatform } from './app.ts';
 import { dayIn } from './calendar/business-days.ts';
+import { Closers } from './closers.ts';
 import { type PlatformDatabase, pingDatabase } from './database/database.ts';
 import { prepareSamples, startDemoOrders } from './demo/demo-orders.ts';
 import { startDemoTraffic } from './demo/demo-traffic.ts';
@@ -14,7 +16,7 @@ import { routes } from './http/routes.ts';
 import { invoiceFile } from './invoices/stored-invoices.ts';
 import { createLogger } from './logging.ts';
 import { queueNames, queues } from './queues.ts';
-import { Closers, openResources } from './resources.ts';
+import { openResources } from './resources.ts';
 import { readSettings, type Settings } from './settings.ts';
 
 export interface StartOptions {

@@ -5,11 +5,12 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { sql } from 'kysely';
 import type { z } from 'zod';
+import { Closers } from '../closers.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { UserRole } from '../database/marketplace-tables.ts';
+import { openPlatformDatabase } from '../database/open-database.ts';
 import { createLogger } from '../logging.ts';
 import type { PlatformTransaction } from '../orders/orders.ts';
-import { Closers, openPlatformDatabase } from '../resources.ts';
 import { readSettings } from '../settings.ts';
 import { AccountError } from './account-error.ts';
 import { type ApiKey, createApiKey, revokeApiKey, revokeApiKeys, selectApiKeys } from './api-keys.ts';
