@@ -22,7 +22,7 @@ import { eventsOf, type OrderActor, type OrderEvent, type OrderState, OrderState
 import { OrderError } from './orders.ts';
 
 const long = process.env['TAKTLINE_LONG'] === '1';
-const walks = long ? 400 : 15;
+const walks = long ? 400 : 10;
 const timeout = long ? 1_800_000 : 180_000;
 
 let postgres: TestPostgres;

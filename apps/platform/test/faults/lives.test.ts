@@ -19,7 +19,7 @@ import { People, withAskingBanks } from './lives-people.ts';
 import { LivesWorkers } from './lives-workers.ts';
 
 const long = process.env['TAKTLINE_LONG'] === '1';
-const count = Number(process.env['LIVES_ORDERS'] ?? (long ? 10_000 : 24));
+const count = Number(process.env['LIVES_ORDERS'] ?? (long ? 10_000 : 16));
 const timeout = 300_000 + count * 800;
 /** Between two kills. A process that has just begun works slowly: of very many orders fewer would come to their end in a minute. */
 const everyMs = long ? ([3_000, 9_000] as const) : ([2_000, 5_000] as const);
