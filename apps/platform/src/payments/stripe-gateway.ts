@@ -8,13 +8,13 @@
 import { createHash } from 'node:crypto';
 import { Stripe } from 'stripe';
 import type { Money } from '../money/money.ts';
-import { type Dispute, GatewayError, type Intent, type PaymentGateway, type Refund } from './gateway.ts';
+import { GatewayError, type Intent, type PaymentGateway, type Refund } from './gateway.ts';
 import { toStripeAmount } from './stripe-amounts.ts';
 import { believe, readDispute, readEvent, readIntent, readRefund, readSearch, referenceKey } from './stripe-answers.ts';
 import { cardErrorOf, declineOf, gatewayErrorOf, isNotFound, isReplayedFailure } from './stripe-errors.ts';
 import { createStripeHttp } from './stripe-http.ts';
 import { checkOptions, type StripeGatewayOptions } from './stripe-options.ts';
-import { pageSize, readPages } from './stripe-pages.ts';
+import { pageSize, readAll, readPages } from './stripe-pages.ts';
 
 /** Old webhooks are refused, so that one that was overheard is of no use later. Stripe signs each delivery anew. */
 const webhookToleranceSeconds = 300;
@@ -73,16 +73,11 @@ export function createStripeGateway(options: StripeGatewayOptions): PaymentGatew
   /** The charge says only that there is one, not what it came to. */
   async function withDisputes(intent: Intent, signal: AbortSignal | undefined): Promise<Intent> {
     if (!intent.disputed) return intent;
-    const found: Dispute[] = [];
-    const pages = readPages(
-      (after) =>
-        call('list disputes', signal, () =>
-          stripe.disputes.list({ payment_intent: intent.id, limit: pageSize, ...(after === undefined ? {} : { starting_after: after }) }),
-        ),
+    const disputes = await readAll(
+      (page) => call('list disputes', signal, () => stripe.disputes.list({ payment_intent: intent.id, ...page })),
       (item) => readDispute(item, intent),
     );
-    for await (const dispute of pages) found.push(dispute);
-    return { ...intent, disputes: found };
+    return { ...intent, disputes };
   }
 
   /** Stripe takes amounts of an intent without a currency: ten dollars of an intent in euros would be ten euros. */
@@ -95,15 +90,7 @@ export function createStripeGateway(options: StripeGatewayOptions): PaymentGatew
   async function* list(from: number, till: number, signal: AbortSignal | undefined): AsyncGenerator<Intent> {
     const created = { gte: Math.max(0, Math.ceil(from / 1000)), lt: Math.max(0, Math.ceil(till / 1000)) };
     const intents = readPages(
-      (after) =>
-        call('list payments', signal, () =>
-          stripe.paymentIntents.list({
-            created,
-            limit: pageSize,
-            expand: ['data.latest_charge'],
-            ...(after === undefined ? {} : { starting_after: after }),
-          }),
-        ),
+      (page) => call('list payments', signal, () => stripe.paymentIntents.list({ created, expand: ['data.latest_charge'], ...page })),
       (item) => {
         const intent = readIntent(item);
         believe(intent === undefined || (intent.createdAt >= from && intent.createdAt < till));
@@ -115,16 +102,10 @@ export function createStripeGateway(options: StripeGatewayOptions): PaymentGatew
 
   async function refunds(id: string, signal: AbortSignal | undefined): Promise<readonly Refund[]> {
     checkId(id);
-    const found: Refund[] = [];
-    const pages = readPages(
-      (after) =>
-        call('list refunds', signal, () =>
-          stripe.refunds.list({ payment_intent: id, limit: pageSize, ...(after === undefined ? {} : { starting_after: after }) }),
-        ),
+    return readAll(
+      (page) => call('list refunds', signal, () => stripe.refunds.list({ payment_intent: id, ...page })),
       (item) => readRefund(item, id),
     );
-    for await (const refund of pages) if (refund !== undefined) found.push(refund);
-    return found;
   }
 
   return {

@@ -14,21 +14,30 @@ const tries = 4;
 
 const pageSchema = z.object({ object: z.literal('list'), has_more: z.boolean(), data: z.array(z.looseObject({ id: idSchema })) });
 
+/** Which page is asked for: the one behind the item of that id, or the first one. */
+export interface ListPage {
+  readonly limit: number;
+  readonly starting_after?: string;
+}
+
 /**
  * All items of a list.
  *
- * @param page gives the page behind the item of that id; undefined for the first one
+ * @param list gives a page
  * @param readItem @throws GatewayError `GATEWAY_UNKNOWN` for what is not believed
- * @throws GatewayError `GATEWAY_UNKNOWN` for a page that is lost or wrong four times, and any other of `page` at once
+ * @throws GatewayError `GATEWAY_UNKNOWN` for a page that is lost or wrong four times, and any other of `list` at once
  */
 export async function* readPages<Item>(
-  page: (after: string | undefined) => Promise<unknown>,
+  list: (page: ListPage) => Promise<unknown>,
   readItem: (item: unknown) => Item,
 ): AsyncGenerator<Item, void, undefined> {
   const seen = new Set<string>();
   for (let after: string | undefined; ; ) {
     const { ids, items, more } = await patiently(async () => {
-      const { data, has_more: more } = readAnswer(pageSchema, await page(after));
+      const { data, has_more: more } = readAnswer(
+        pageSchema,
+        await list(after === undefined ? { limit: pageSize } : { limit: pageSize, starting_after: after }),
+      );
       const ids = data.map(({ id }) => id);
       // A page that comes again, or an empty one before the end, would be read for ever.
       believe(new Set(ids).size === ids.length && !ids.some((id) => seen.has(id)) && (ids.length > 0 || !more));
@@ -39,6 +48,16 @@ export async function* readPages<Item>(
     if (!more) return;
     after = ids.at(-1);
   }
+}
+
+/** The same, of a short list: those items that are of interest. @param readItem gives undefined for the others */
+export async function readAll<Item>(
+  list: (page: ListPage) => Promise<unknown>,
+  readItem: (item: unknown) => Item | undefined,
+): Promise<readonly Item[]> {
+  const found: Item[] = [];
+  for await (const item of readPages(list, readItem)) if (item !== undefined) found.push(item);
+  return found;
 }
 
 async function patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
