@@ -2,11 +2,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { TaktlineError } from 'taktline';
 import { addDays, CalendarError, dayIn } from './calendar/business-days.ts';
-import { Closers } from './closers.ts';
-import { openPlatformDatabase } from './database/open-database.ts';
+import { withPlatformDatabase } from './database/open-database.ts';
 import { sampleData } from './demo/sample-data.ts';
 import { NotEmptyError, storeSamples } from './demo/sample-store.ts';
-import { createLogger } from './logging.ts';
 import { readSettings, SettingsError } from './settings.ts';
 
 interface Options {
@@ -35,10 +33,7 @@ program.parseAsync().catch((error: unknown) => {
 
 async function run({ orders, manufacturers, seed, from, json = false }: Options): Promise<void> {
   const settings = readSettings(process.env);
-  const logger = createLogger({ level: 'error' });
-  const closers = new Closers();
-  try {
-    const { database, databaseAt } = await openPlatformDatabase(settings, logger, closers);
+  await withPlatformDatabase(settings, async ({ database, databaseAt }) => {
     const data = sampleData({
       orders,
       seed,
@@ -55,9 +50,7 @@ async function run({ orders, manufacturers, seed, from, json = false }: Options)
         `${databaseAt}: ${buyers} buyers, ${makers} manufacturers, ${stored.orders} draft orders (${firstOrder} to ${firstOrder + stored.orders - 1})\n`,
       );
     }
-  } finally {
-    await closers.close();
-  }
+  });
 }
 
 function wholeNumber(highest: number) {

@@ -5,11 +5,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { sql } from 'kysely';
 import type { z } from 'zod';
-import { Closers } from '../closers.ts';
 import type { PlatformDatabase } from '../database/database.ts';
 import type { UserRole } from '../database/marketplace-tables.ts';
-import { openPlatformDatabase } from '../database/open-database.ts';
-import { createLogger } from '../logging.ts';
+import { withPlatformDatabase } from '../database/open-database.ts';
 import type { PlatformTransaction } from '../orders/orders.ts';
 import { readSettings } from '../settings.ts';
 import { AccountError } from './account-error.ts';
@@ -37,7 +35,8 @@ export function accountsCommand(env: Readonly<Record<string, string | undefined>
     .description('Users and their API keys, in the database of DATABASE_URL, or in the embedded one.')
     .exitOverride()
     .showHelpAfterError();
-  const withDatabase = <Result>(work: (database: PlatformDatabase) => Promise<Result>) => inDatabase(env, work);
+  const withDatabase = async <Result>(work: (database: PlatformDatabase) => Promise<Result>) =>
+    withPlatformDatabase(readSettings(env), ({ database }) => work(database));
 
   program
     .command('add-user')
@@ -153,20 +152,6 @@ export function accountsCommand(env: Readonly<Record<string, string | undefined>
     );
 
   return program;
-}
-
-async function inDatabase<Result>(
-  env: Readonly<Record<string, string | undefined>>,
-  work: (database: PlatformDatabase) => Promise<Result>,
-): Promise<Result> {
-  const settings = readSettings(env);
-  const closers = new Closers();
-  try {
-    const { database } = await openPlatformDatabase(settings, createLogger({ level: 'error' }), closers);
-    return await work(database);
-  } finally {
-    await closers.close();
-  }
 }
 
 /** @throws AccountError `NOT_FOUND` */

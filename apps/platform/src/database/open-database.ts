@@ -2,7 +2,8 @@
 import { resolve } from 'node:path';
 import type { Logger } from 'taktline';
 import { joinEmbedded } from 'taktline/embedded';
-import type { Closers } from '../closers.ts';
+import { Closers } from '../closers.ts';
+import { createLogger } from '../logging.ts';
 import type { Settings } from '../settings.ts';
 import { openDatabase } from './database.ts';
 import { migrate } from './migrate.ts';
@@ -28,6 +29,19 @@ export async function openPlatformDatabase(settings: Settings, logger: Logger, c
     databaseUrl: url,
     databaseAt: databaseUrl === undefined ? `embedded Postgres in ${settings.folder}` : describeUrl(databaseUrl),
   };
+}
+
+/** For a command: opened, used and closed again, and nothing said of it but what goes wrong. */
+export async function withPlatformDatabase<Result>(
+  settings: Settings,
+  work: (opened: Awaited<ReturnType<typeof openPlatformDatabase>>) => Promise<Result>,
+): Promise<Result> {
+  const closers = new Closers();
+  try {
+    return await work(await openPlatformDatabase(settings, createLogger({ level: 'error' }), closers));
+  } finally {
+    await closers.close();
+  }
 }
 
 function describeUrl(text: string): string {
