@@ -2,7 +2,6 @@
  * Starts the whole platform in this process: the HTTP server, the database, the mail server, a worker for all queues,
  * the beat, and sample traffic. What was started is stopped in the opposite order.
  */
-
 import { createPlatform } from './app.ts';
 import { dayIn } from './calendar/business-days.ts';
 import { Closers } from './closers.ts';

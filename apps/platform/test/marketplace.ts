@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Insertable, Updateable } from 'kysely';
 import type { PlatformDatabase } from '../src/database/database.ts';
-import type { ManufacturersTable, OrdersTable, UserRole } from '../src/database/marketplace-tables.ts';
+import type { ManufacturersTable, OffersTable, OrdersTable, UserRole } from '../src/database/marketplace-tables.ts';
 import type { PaymentsTable } from '../src/database/money-tables.ts';
 
 export async function newUser(
@@ -84,6 +84,19 @@ export async function newOrder(database: PlatformDatabase, values: Partial<Inser
       price_minor: null,
       ...values,
     })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  return id;
+}
+
+/** An open offer of an order. @returns its id */
+export async function newOffer(
+  database: PlatformDatabase,
+  values: Pick<Insertable<OffersTable>, 'order_id' | 'manufacturer_id' | 'expires_at'> & Partial<Insertable<OffersTable>>,
+): Promise<number> {
+  const { id } = await database
+    .insertInto('offers')
+    .values({ price_minor: 1_000, currency: 'EUR', process: 'turning', uses: '[]', ...values })
     .returning('id')
     .executeTakeFirstOrThrow();
   return id;

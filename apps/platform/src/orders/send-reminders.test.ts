@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startPostgres, type TestPostgres } from '../../test/database.ts';
-import { newManufacturer, newOrder, newPayment, newUser } from '../../test/marketplace.ts';
+import { newManufacturer, newOffer, newOrder, newPayment, newUser } from '../../test/marketplace.ts';
 import { patience } from '../../test/patience.ts';
 import { startTestPlatform, type TestPlatform } from '../../test/platform.ts';
 import { orderMails } from './order-mails.ts';
@@ -215,10 +215,7 @@ describe('an order that comes to nothing', { timeout: 60_000 }, () => {
     const alive = await put('submitted', on(0));
     const [waiting, offered, quoted] = [await put('submitted', on(-1)), await put('sourcing', on(-1)), await put('quoted', on(-1))];
     const open = { currency: 'EUR', expires_at: new Date(time.now + day) };
-    await database
-      .insertInto('offers')
-      .values({ ...open, order_id: offered, manufacturer_id: offerer.id, price_minor: 1_000, process: 'turning', uses: '[]' })
-      .execute();
+    await newOffer(database, { ...open, order_id: offered, manufacturer_id: offerer.id });
     await database
       .insertInto('quotes')
       .values({ ...open, order_id: quoted, manufacturer_id: quoter.id })
@@ -240,19 +237,12 @@ describe('an order that comes to nothing', { timeout: 60_000 }, () => {
     const award = async () => {
       const order = await newOrder(database);
       await database.updateTable('orders').set({ state: 'sourcing' }).where('id', '=', order).execute();
-      const { id } = await database
-        .insertInto('offers')
-        .values({
-          order_id: order,
-          manufacturer_id: maker.id,
-          price_minor: 1_000,
-          currency: 'EUR',
-          process: 'turning',
-          uses: JSON.stringify([{ week: '2030-W50', minutes: 60 }]),
-          expires_at: new Date(time.now + day),
-        })
-        .returning('id')
-        .executeTakeFirstOrThrow();
+      const id = await newOffer(database, {
+        order_id: order,
+        manufacturer_id: maker.id,
+        uses: JSON.stringify([{ week: '2030-W50', minutes: 60 }]),
+        expires_at: new Date(time.now + day),
+      });
       // Nobody pays: there is no card.
       await database.updateTable('orders').set({ payment_method: null }).where('id', '=', order).execute();
       await database.transaction().execute((transaction) => tasks.offers.accept(transaction, id, maker.user));
@@ -348,18 +338,7 @@ describe('steps that are taken for whoever has let his time pass', { timeout: 60
       .updateTable('orders')
       .set({ state: 'sourcing', deadline: new Date(time.now - 1) })
       .execute();
-    await database
-      .insertInto('offers')
-      .values({
-        order_id: offered,
-        manufacturer_id: maker.id,
-        price_minor: 1_000,
-        currency: 'EUR',
-        process: 'turning',
-        uses: '[]',
-        expires_at: new Date(time.now + day),
-      })
-      .execute();
+    await newOffer(database, { order_id: offered, manufacturer_id: maker.id, expires_at: new Date(time.now + day) });
     expect(await (await tasks.processPendingOrders.delay({})).result({ timeout: '30s' })).toMatchObject({ overdue: 1 });
     const events = await database.selectFrom('order_events').select(['order_id', 'event']).where('event', '=', 'match_again').execute();
     expect(events).toEqual([{ order_id: alone, event: 'match_again' }]);
@@ -403,19 +382,7 @@ describe('steps that are taken for whoever has let his time pass', { timeout: 60
     const maker = await newManufacturer(database);
     const order = await newOrder(database);
     await database.updateTable('orders').set({ state: 'sourcing' }).execute();
-    const { id } = await database
-      .insertInto('offers')
-      .values({
-        order_id: order,
-        manufacturer_id: maker.id,
-        price_minor: 1_000,
-        currency: 'EUR',
-        process: 'turning',
-        uses: '[]',
-        expires_at: new Date(time.now + 1_000),
-      })
-      .returning('id')
-      .executeTakeFirstOrThrow();
+    const id = await newOffer(database, { order_id: order, manufacturer_id: maker.id, expires_at: new Date(time.now + 1_000) });
     const handle = await tasks.expireOffer.delay({ offer_id: id });
     await expect
       .poll(async () => (await platform.app.inspector.queues()).reduce((sum, { scheduled }) => sum + scheduled, 0), patience)
@@ -435,18 +402,7 @@ describe('steps that are taken for whoever has let his time pass', { timeout: 60
         .where('id', '=', order)
         .execute();
     }
-    await database
-      .insertInto('offers')
-      .values({
-        order_id: offered,
-        manufacturer_id: maker.id,
-        price_minor: 1_000,
-        currency: 'EUR',
-        process: 'turning',
-        uses: '[]',
-        expires_at: new Date(time.now + day),
-      })
-      .execute();
+    await newOffer(database, { order_id: offered, manufacturer_id: maker.id, expires_at: new Date(time.now + day) });
     const failures: unknown[] = [];
     const { signal } = new AbortController();
     const { offers } = platform.tasks;

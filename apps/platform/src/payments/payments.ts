@@ -331,12 +331,11 @@ export class Payments {
   }
 
   /** The order is paid for. One that was on hold for that is on hold no longer; what others have put on hold is theirs to resume. */
-  async #goOn(transaction: PlatformTransaction, payment: Payment, order: Order): Promise<Order> {
+  async #goOn(transaction: PlatformTransaction, payment: Payment, order: Order): Promise<void> {
     const data = { payment: payment.id };
     const waits = order.state === 'on_hold' && order.held_state === 'awarded' && (await isHeldForPayment(transaction, order.id));
     const now = waits ? await this.#orders.applyTo(transaction, order, { event: 'resume', actor: 'system', data }) : order;
-    if (now.state !== 'awarded') return now;
-    return this.#orders.applyTo(transaction, now, { event: 'authorise_payment', actor: 'system', data });
+    if (now.state === 'awarded') await this.#orders.applyTo(transaction, now, { event: 'authorise_payment', actor: 'system', data });
   }
 
   /** Nothing will be charged by it: before the order goes on, it has to be paid for by another one. */
@@ -366,7 +365,7 @@ export class Payments {
   }
 }
 
-export async function lockPayment(transaction: PlatformTransaction, id: number): Promise<Payment> {
+async function lockPayment(transaction: PlatformTransaction, id: number): Promise<Payment> {
   const payment = await transaction.selectFrom('payments').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
   if (payment === undefined) throw new PaymentError('NOT_FOUND', `there is no payment ${id}`);
   return payment;

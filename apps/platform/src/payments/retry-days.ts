@@ -5,7 +5,7 @@
 
 const dayMs = 86_400_000;
 
-export const retryDays: readonly number[] = [1, 3, 7, 14];
+const retryDays: readonly number[] = [1, 3, 7, 14];
 
 /** @returns undefined when the last day is over */
 export function nextRetry(firstDeclinedAt: Date, now: Date): Date | undefined {

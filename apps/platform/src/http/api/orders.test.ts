@@ -1,7 +1,7 @@
 /** Posting orders, their events and what one sees of them, without a worker: nothing happens but what is called. */
 import { describe, expect, it } from 'vitest';
 import { type Body, newOrder, type TestApi, today, withTestApi } from '../../../test/api.ts';
-import { newManufacturer, newOrder as storedOrder } from '../../../test/marketplace.ts';
+import { newManufacturer, newOffer, newOrder as storedOrder } from '../../../test/marketplace.ts';
 import { ordersScene } from '../../../test/orders-scene.ts';
 import { createApiKey } from '../../accounts/api-keys.ts';
 import { addDays } from '../../calendar/business-days.ts';
@@ -208,19 +208,7 @@ describe('an event', () => {
     const order = await storedOrder(database);
     await database.updateTable('orders').set({ state: 'sourcing' }).where('id', '=', order).execute();
     const { id: manufacturer_id } = await newManufacturer(database);
-    const { id: offer } = await database
-      .insertInto('offers')
-      .values({
-        order_id: order,
-        manufacturer_id,
-        price_minor: 1,
-        currency: 'EUR',
-        process: 'turning',
-        uses: '[]',
-        expires_at: new Date(Date.now() + 60_000),
-      })
-      .returning('id')
-      .executeTakeFirstOrThrow();
+    const offer = await newOffer(database, { order_id: order, manufacturer_id, price_minor: 1, expires_at: new Date(Date.now() + 60_000) });
     const again = () => staff.call('POST', `/orders/${order}/events`, { event: 'match_again' });
     expect(await again()).toMatchObject({ status: 409, body: { code: 'STILL_OPEN' } });
     // Its time is over, whether its job has said so or not.

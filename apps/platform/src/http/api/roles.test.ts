@@ -1,7 +1,7 @@
 /** Who may do what: each route, called by everybody there is, with things of theirs and of others. */
 import { describe, expect, it } from 'vitest';
 import { newOrder as orderBody, profile, type TestApi, weeks, withTestApi } from '../../../test/api.ts';
-import { newOrder, newPayment, newUser, noteShipped } from '../../../test/marketplace.ts';
+import { newOffer, newOrder, newPayment, newUser, noteShipped } from '../../../test/marketplace.ts';
 import { issueInvoices } from '../../invoices/invoices.ts';
 import { book, captured } from '../../ledger/ledger.ts';
 import { money } from '../../money/money.ts';
@@ -41,19 +41,7 @@ async function scene() {
   ];
   const uses = JSON.stringify([{ week: weeks[3], minutes: 60 }]);
   const expires_at = new Date(Date.now() + 86_400_000);
-  const { id: offer } = await database
-    .insertInto('offers')
-    .values({
-      order_id: sourcing,
-      manufacturer_id: maker.manufacturer,
-      price_minor: 5_000,
-      currency: 'EUR',
-      process: 'turning',
-      uses,
-      expires_at,
-    })
-    .returning('id')
-    .executeTakeFirstOrThrow();
+  const offer = await newOffer(database, { order_id: sourcing, manufacturer_id: maker.manufacturer, price_minor: 5_000, uses, expires_at });
   const quote = async (order_id: number) => {
     const { id } = await database
       .insertInto('quotes')
