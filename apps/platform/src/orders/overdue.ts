@@ -6,6 +6,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import { dayIn } from '../calendar/business-days.ts';
 import type { PlatformDatabase } from '../database/database.ts';
+import { isBegun, isHeldForPayment } from './holds.ts';
 import type { Offers } from './offers.ts';
 import { oneByOne } from './one-by-one.ts';
 import { closeOver, mayBeTaken } from './openings.ts';
@@ -77,12 +78,11 @@ export async function cancelOverdue(deps: OverdueDeps): Promise<number> {
     deps,
     sql`
       select o.id, o.state_since as since from platform.orders o
-      where (o.state = 'awarded' or (o.state = 'on_hold' and o.held_state = 'awarded' and 'system' = (
-          select e.actor from platform.order_events e where e.order_id = o.id and e.event in ('hold', 'lose_payment') order by e.version desc limit 1)))
+      where (o.state = 'awarded' or (o.state = 'on_hold' and o.held_state = 'awarded' and ${isHeldForPayment(sql.ref('o.id'))}))
         and ${new Date(deps.now - (deadlines.awarded ?? 0))} >= (
           select max(e.at) from platform.order_events e
           where e.order_id = o.id and ((e.to_state = 'awarded' and e.from_state <> 'on_hold') or e.event = 'lose_payment'))
-        and not exists (select 1 from platform.order_events e where e.order_id = o.id and e.event = 'begin_production')
+        and not ${isBegun(sql.ref('o.id'))}
         and not exists (select 1 from platform.payments p
           where p.order_id = o.id and (p.status in ('authorised', 'captured') or p.retry_at is not null))`,
     'it was not paid for',

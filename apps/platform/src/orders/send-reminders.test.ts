@@ -194,6 +194,19 @@ describe('reminders', { timeout: 60_000 }, () => {
     await expect.poll(() => mailsTo('ann@customer.example').length, patience).toBe(2);
     expect(mailsTo('ann@customer.example')[1]).toContain('Please pay it in another way');
   });
+
+  it('of an order that the staff has put on hold, and that has lost its payment since, go to the staff', async () => {
+    const { order } = await ordered();
+    const { tasks, database } = platform;
+    await newUser(database, 'staff', 'stella@taktline.example');
+    await database.transaction().execute(async (transaction) => {
+      await tasks.orders.apply(transaction, order, { event: 'hold', actor: 'staff' });
+      await tasks.orders.apply(transaction, order, { event: 'lose_payment', actor: 'system', data: { payment: 1 } });
+    });
+    time.now += 14 * day;
+    expect(await remind()).toEqual({ ...none, steps: 1 });
+    await expect.poll(() => mailsTo('stella@taktline.example'), patience).toEqual([expect.stringContaining('Please let it go on')]);
+  });
 });
 
 describe('an order that comes to nothing', { timeout: 60_000 }, () => {
@@ -249,29 +262,34 @@ describe('an order that comes to nothing', { timeout: 60_000 }, () => {
       return order;
     };
     const [unpaid, held, byStaff, retried] = [await award(), await award(), await award(), await award()];
-    const [lost, begun] = [await award(), await award()];
-    const hold = (order: number, actor: 'system' | 'staff') =>
-      database.transaction().execute((transaction) => tasks.orders.apply(transaction, order, { event: 'hold', actor }));
+    const [lost, begun, lostByStaff] = [await award(), await award(), await award()];
     const happens = (order: number, ...events: readonly OrderEvent[]) =>
       database.transaction().execute(async (transaction) => {
-        for (const event of events)
-          await tasks.orders.apply(transaction, order, { event, actor: event === 'begin_production' ? 'staff' : 'system' });
+        for (const event of events) {
+          const actor = event === 'begin_production' || event === 'hold' ? 'staff' : 'system';
+          const data = event === 'lose_payment' ? { payment: 1 } : {};
+          await tasks.orders.apply(transaction, order, { event, actor, data });
+        }
       });
     await happens(lost, 'authorise_payment', 'lose_payment');
     await happens(begun, 'authorise_payment', 'begin_production', 'lose_payment');
+    // What the staff has put on hold stays theirs.
+    await happens(lostByStaff, 'authorise_payment', 'hold', 'lose_payment');
     time.now += 20 * day;
-    await hold(held, 'system');
-    await hold(byStaff, 'staff');
+    await database
+      .transaction()
+      .execute((transaction) => tasks.orders.apply(transaction, held, { event: 'hold', actor: 'system', data: { payment: 1 } }));
+    await happens(byStaff, 'hold');
     await newPayment(database, retried, 1_200, { status: 'failed', retry_at: new Date(time.now + 3 * day) });
     expect(await round()).toMatchObject({ cancelled: 0 });
     time.now += day;
     expect(await round()).toMatchObject({ cancelled: 3 });
     expect(await Promise.all([unpaid, held, lost].map(stateOf))).toEqual(['cancelled', 'cancelled', 'cancelled']);
     // Work has begun on the last one: a person decides.
-    expect(await Promise.all([byStaff, retried, begun].map(stateOf))).toEqual(['on_hold', 'awarded', 'on_hold']);
+    expect(await Promise.all([byStaff, lostByStaff, retried, begun].map(stateOf))).toEqual(['on_hold', 'on_hold', 'awarded', 'on_hold']);
     const orders = await database.selectFrom('orders').select('fee_minor').where('id', 'in', [unpaid, held]).execute();
     expect(orders).toEqual([{ fee_minor: 0 }, { fee_minor: 0 }]);
-    expect(await database.selectFrom('capacity').select('booked_minutes').execute()).toEqual([{ booked_minutes: 180 }]);
+    expect(await database.selectFrom('capacity').select('booked_minutes').execute()).toEqual([{ booked_minutes: 240 }]);
   });
 });
 

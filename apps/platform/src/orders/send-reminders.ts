@@ -7,6 +7,7 @@ import { type RawBuilder, sql } from 'kysely';
 import { actsFor, staffUsers } from '../accounts/acting-user.ts';
 import { dayIn } from '../calendar/business-days.ts';
 import type { PlatformDatabase } from '../database/database.ts';
+import { isBegun, isHeldForPayment } from './holds.ts';
 import { oneByOne } from './one-by-one.ts';
 import type { OrderMails } from './order-mails.ts';
 import type { OrderState } from './order-states.ts';
@@ -151,15 +152,9 @@ async function stepOf(
 ): Promise<{ readonly side: Side; readonly note: string }> {
   const step = remindedSteps.get(state) as { readonly side: Side; readonly note: string };
   if (held_state !== 'awarded') return step;
-  const events = await transaction
-    .selectFrom('order_events')
-    .select(['event', 'actor'])
-    .where('order_id', '=', id)
-    .where('event', 'in', ['hold', 'lose_payment', 'begin_production'])
-    .orderBy('version', 'desc')
-    .execute();
-  const isBegun = events.some(({ event }) => event === 'begin_production');
-  return events[0]?.actor === 'system' && !isBegun ? toPay : step;
+  const which = sql`${id}::bigint`;
+  const { rows } = await sql<{ waits: boolean }>`select ${isHeldForPayment(which)} and not ${isBegun(which)} as waits`.execute(transaction);
+  return rows[0]?.waits === true ? toPay : step;
 }
 
 async function usersOf(transaction: PlatformTransaction, order: Order, side: Side): Promise<readonly number[]> {

@@ -10,6 +10,7 @@ import type { PaymentAttemptsTable, PaymentStatus, PaymentsTable } from '../data
 import { book, captured } from '../ledger/ledger.ts';
 import { type Money, money } from '../money/money.ts';
 import { amountDue } from '../orders/award.ts';
+import { isHeldForPayment } from '../orders/holds.ts';
 import { isOver } from '../orders/order-states.ts';
 import { lockOrder, type Order, type Orders, type PlatformTransaction } from '../orders/orders.ts';
 import { noteRefunds } from './differences.ts';
@@ -333,7 +334,7 @@ export class Payments {
   /** The order is paid for. One that was on hold for that is on hold no longer; what others have put on hold is theirs to resume. */
   async #goOn(transaction: PlatformTransaction, payment: Payment, order: Order): Promise<void> {
     const data = { payment: payment.id };
-    const waits = order.state === 'on_hold' && order.held_state === 'awarded' && (await isHeldForPayment(transaction, order.id));
+    const waits = order.state === 'on_hold' && order.held_state === 'awarded' && (await waitsForPayment(transaction, order.id));
     const now = waits ? await this.#orders.applyTo(transaction, order, { event: 'resume', actor: 'system', data }) : order;
     if (now.state === 'awarded') await this.#orders.applyTo(transaction, now, { event: 'authorise_payment', actor: 'system', data });
   }
@@ -386,18 +387,9 @@ function isPaid({ status }: Payment): boolean {
   return status === 'authorised' || status === 'captured';
 }
 
-/** Whether it was put on hold for its payment, and not by somebody who has another reason. */
-async function isHeldForPayment(transaction: PlatformTransaction, order: number): Promise<boolean> {
-  const hold = await transaction
-    .selectFrom('order_events')
-    .select(['actor', 'data'])
-    .where('order_id', '=', order)
-    .where('to_state', '=', 'on_hold')
-    // A payment that is lost during a hold does not make it another one.
-    .where('from_state', '<>', 'on_hold')
-    .orderBy('version', 'desc')
-    .executeTakeFirst();
-  return hold?.actor === 'system' && 'payment' in hold.data;
+async function waitsForPayment(transaction: PlatformTransaction, order: number): Promise<boolean> {
+  const { rows } = await sql<{ waits: boolean }>`select ${isHeldForPayment(sql`${order}::bigint`)} as waits`.execute(transaction);
+  return rows[0]?.waits === true;
 }
 
 /** Of an order: the payment that is, or was, charged. */
