@@ -20,7 +20,7 @@ export interface Reconciled {
   readonly queue: string;
   /** Jobs of which the outbox did not know that they had ended. */
   readonly compared: number;
-  /** The broker has them, and they have not ended. */
+  /** The broker has them, and they have not ended; or another run has put them back meanwhile. */
   readonly there: number;
   /** They had ended: their rows are removed. */
   readonly ended: number;
@@ -41,6 +41,8 @@ export interface ReconcileParts {
   readonly kept: readonly string[];
 }
 
+type KeptRow = Record<string, unknown> & { readonly id: string; readonly queue: string; readonly version: string };
+
 const pageSize = 2_000;
 
 export async function reconcile(parts: ReconcileParts, { dryRun = false, onProgress }: ReconcileOptions): Promise<Reconciliation> {
@@ -56,37 +58,34 @@ export async function reconcile(parts: ReconcileParts, { dryRun = false, onProgr
   await dropEnded(told);
   let compared = 0;
   for (let after = ''; ; ) {
-    const rows = await database.query<{ id: string; queue: string }>(statements.kept, [after, pageSize]);
+    const rows = await database.query<KeptRow>(statements.kept, [after, pageSize]);
     const last = rows.at(-1);
     if (last === undefined) break;
     after = last.id;
     const states = await broker.states(rows.map(({ id }) => id));
-    const counts = (queue: string) => {
+    const count = (queue: string, what: 'compared' | 'there' | 'ended' | 'lost') => {
       const known = tally.get(queue) ?? { queue, compared: 0, there: 0, ended: 0, lost: 0 };
       tally.set(queue, known);
-      return known;
+      known[what] += 1;
     };
-    const unknown: string[] = [];
+    const unknown: KeptRow[] = [];
     const ended: string[] = [];
-    for (const [index, { id, queue }] of rows.entries()) {
+    for (const [index, row] of rows.entries()) {
       const state = states[index];
-      counts(queue).compared += 1;
-      if (state === undefined) unknown.push(id);
+      count(row.queue, 'compared');
+      if (state === undefined) unknown.push(row);
       else if (endStates.has(state)) {
-        ended.push(id);
-        counts(queue).ended += 1;
-      } else counts(queue).there += 1;
+        ended.push(row.id);
+        count(row.queue, 'ended');
+      } else count(row.queue, 'there');
     }
-    // One whose result is not kept is unknown from the moment it ends, and then it is told.
-    if (unknown.length > 0) await dropEnded(told);
     if (ended.length > 0 && !dryRun) await database.query(statements.ended, [ended]);
-    const put =
-      unknown.length === 0 ? [] : await database.query<{ queue: string }>(dryRun ? statements.stillKept : statements.again, [unknown]);
-    for (const { queue } of put) counts(queue).lost += 1;
-    // The others had just ended.
-    const queueOf = new Map(rows.map(({ id, queue }) => [id, queue]));
-    for (const id of unknown) counts(queueOf.get(id) as string).ended += 1;
-    for (const { queue } of put) counts(queue).ended -= 1;
+    if (unknown.length > 0) {
+      // One whose result is not kept is unknown from the moment it ends, and then it is told.
+      await dropEnded(told);
+      const become = await putBack(database, unknown, dryRun);
+      for (const { id, queue } of unknown) count(queue, become.get(id) ?? 'ended');
+    }
     compared += rows.length;
     onProgress?.(compared);
   }
@@ -96,4 +95,20 @@ export async function reconcile(parts: ReconcileParts, { dryRun = false, onProgr
     .map(({ queue, lost }) => ({ queue, atMost: Number(lost) }));
   if (!dryRun) await database.query(statements.told);
   return { queues: [...tally.values()], lostElsewhere };
+}
+
+/** What has become of jobs that the broker does not know. Those that have just ended are left out; another run may have put some back. */
+async function putBack(
+  database: OutboxDatabase,
+  rows: readonly KeptRow[],
+  dryRun: boolean,
+): Promise<ReadonlyMap<string, 'lost' | 'there'>> {
+  const { stillKept, again, notEnded } = database.statements;
+  const which = [rows.map(({ id }) => id), rows.map(({ version }) => version)];
+  const lost = new Set((await database.query<{ id: string }>(dryRun ? stillKept : again, which)).map(({ id }) => id));
+  const become = new Map<string, 'lost' | 'there'>([...lost].map((id) => [id, 'lost']));
+  const others = rows.flatMap(({ id }) => (lost.has(id) ? [] : [id]));
+  const there = others.length === 0 ? [] : await database.query<{ id: string }>(notEnded, [others]);
+  for (const { id } of there) become.set(id, 'there');
+  return become;
 }

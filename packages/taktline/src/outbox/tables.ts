@@ -87,22 +87,32 @@ export function outboxStatements(schema: string) {
       'refused',
       `delete from ${s}.kept k using unnest($1::text[], $2::text[]) as r(id, print) where k.id = r.id and k.print = r.print`,
     ),
-    /** Jobs that were sent and are not known to have ended; those of batches that are under way left out. */
+    /**
+     * Jobs that were sent and are not known to have ended; those of batches that are under way left out. The version of a row is another
+     * one when it was put back and sent again.
+     */
     kept: make(
       'kept',
       `with under_way as materialized (select b ->> 0 as id from ${s}.lanes l, json_array_elements(l.batch::json) b where l.batch is not null)
-       select k.id, k.queue from ${s}.kept k where k.id > $1 and not exists (select 1 from under_way u where u.id = k.id) order by k.id limit $2`,
+       select k.id, k.queue, k.xmin::text as version from ${s}.kept k
+       where k.id > $1 and not exists (select 1 from under_way u where u.id = k.id) order by k.id limit $2`,
     ),
     keptQueues: make('kept_queues', `select distinct queue from ${s}.kept`),
-    /** Those of these that still have not ended. */
-    stillKept: make('still_kept', `select queue from ${s}.kept where id = any ($1)`),
+    /** Those of these ids, with these versions, that still have not ended, and that nobody has put back. */
+    stillKept: make(
+      'still_kept',
+      `select k.id from ${s}.kept k, unnest($1::text[], $2::text[]) as r(id, version) where k.id = r.id and k.xmin::text = r.version`,
+    ),
     /** They wait again. */
     again: make(
       'again',
-      `with gone as (delete from ${s}.kept where id = any ($1) returning *)
+      `with gone as (delete from ${s}.kept k using unnest($1::text[], $2::text[]) as r(id, version)
+         where k.id = r.id and k.xmin::text = r.version returning k.*)
        insert into ${s}.waiting (lane, kept, queue, id, priority, due, expires, print, keep, created, envelope)
-       select lane, true, queue, id, priority, due, expires, print, keep, created, envelope from gone order by created, id returning queue`,
+       select lane, true, queue, id, priority, due, expires, print, keep, created, envelope from gone order by created, id returning id`,
     ),
+    /** Those of these ids that have not ended, wherever they are. */
+    notEnded: make('not_ended', `select id from ${s}.kept where id = any ($1) union all select id from ${s}.waiting where id = any ($1)`),
     sent: make('sent', `select e.key as queue, sum(e.value::bigint) as jobs from ${s}.lanes l, jsonb_each_text(l.sent) e group by e.key`),
     standing: make('standing', `select queue, jobs, sent, lost from ${s}.standing`),
     seen: make('seen', `select broker from ${s}.seen`),

@@ -2,9 +2,12 @@
  * A Postgres broker whose schema is dropped and made again under living processes: the loss is noticed, jobs of queues that are kept
  * until the end are put back, each once and none that had ended, and all of it works on.
  */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
+import { openBroker } from '../../src/broker/open-broker.ts';
 import type { AppOptions } from '../../src/index.ts';
+import { OutboxDatabase } from '../../src/outbox/outbox-database.ts';
+import { reconcile } from '../../src/outbox/reconcile.ts';
 import { AppDatabase } from '../support/app-database.ts';
 import { type Batch, DeadRelay } from '../support/dead-relay.ts';
 import { type Harness, harness, onEachBroker } from '../support/harness.ts';
@@ -136,6 +139,39 @@ describe('a schema that is dropped and made again', () => {
     await polled(kept).toBe(0);
     await polled(async () => (await app.outbox.lag()).waiting).toBe(0);
     expect(ran.toSorted()).toEqual([1, 2, 3]);
+  });
+
+  it('a job that another run has put back since it was looked for is not put back once more', async () => {
+    const { app, ran, enqueue } = scene(h);
+    const relay = app.relay();
+    await relay.start();
+    await enqueue([1, 2]);
+    await polled(noted).toEqual(['critical: 2, 0 lost']);
+    await empty();
+    const outbox = new OutboxDatabase({ url: () => database.url, schema: database.schema });
+    const { broker, inspector, close } = await openBroker({
+      url: h.store.url,
+      namespace: h.store.name,
+      queues: [],
+      deadLetterTtlMs: 1e9,
+      create: false,
+    });
+    try {
+      const states = broker.states.bind(broker);
+      vi.spyOn(broker, 'states').mockImplementation(async (ids) => {
+        const found = await states(ids);
+        await app.outbox.reconcile();
+        await polled(async () => (await app.outbox.lag()).waiting).toBe(0);
+        return found;
+      });
+      const { queues: told } = await reconcile({ database: outbox, broker, inspector, kept: ['critical'] }, {});
+      expect(told).toEqual([{ queue: 'critical', compared: 2, there: 2, ended: 0, lost: 0 }]);
+    } finally {
+      await Promise.all([close(), outbox.close()]);
+    }
+    expect(await app.outbox.lag()).toMatchObject({ waiting: 0, kept: 2 });
+    await h.work(app);
+    await polled(() => ran.toSorted()).toEqual([1, 2]);
   });
 
   it('2,500 jobs, by two at once and in pages, each once', async () => {
