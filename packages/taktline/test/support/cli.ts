@@ -120,9 +120,9 @@ export class Shell {
     return (await this.text('call', task, ...(input === undefined ? [] : ['--input', JSON.stringify(input)]), ...options)).trim();
   }
 
-  /** A worker that has started; `stop ` begins the last line of its banner. */
+  /** A worker that has started; `stop ` begins the last line of its banner. What it runs when the test ends does not keep it long. */
   async worker(...options: readonly string[]): Promise<Cli> {
-    const cli = this.start(['worker', '--hostname=w1@test', '--concurrency=2', ...options]);
+    const cli = this.start(['worker', '--hostname=w1@test', '--concurrency=2', '--grace=100ms', ...options]);
     await cli.said(/^stop /m);
     return cli;
   }
