@@ -65,10 +65,9 @@ it('takes jobs of its own queues only', async () => {
 });
 
 it.each(['SIGTERM', 'SIGINT'] as const)('%s lets what runs come to its end, and exits 0', async (signal) => {
-  const cli = shell.start(['worker', '--concurrency=1']);
-  await cli.said(/^stop /m);
   const id = await shell.call('mail.slow', { ms: 1_500 });
   const waiting = await shell.call('mail.slow', { ms: 1 });
+  const cli = shell.start(['worker', '--concurrency=1']);
   await cli.said(/slow begun/);
   cli.process.kill(signal);
   await cli.said(/^stopping: 1 job runs/m);
