@@ -13,6 +13,8 @@ export interface LivesWorkersOptions {
   readonly workers: number;
   /** Between two kills, in milliseconds. */
   readonly everyMs: readonly [least: number, most: number];
+  /** A killed worker's jobs come back after so long. One that gets no turn of the machine for as long is taken for dead as well. */
+  readonly lease: string;
 }
 
 interface Worker {
@@ -24,8 +26,8 @@ interface Worker {
   log: string;
 }
 
-/** A killed worker's jobs come back after so long. */
-const lease = '2s';
+/** What a worker logs whose lease ran out while it lived: its mails that are on their way are cut off, and sent again by another. */
+const takenForDead = /"message":"this worker was taken for dead/g;
 
 export class LivesWorkers {
   /** Connections to the mail server that stood when their process was killed. */
@@ -33,6 +35,8 @@ export class LivesWorkers {
   /** What was logged by workers that have ended by themselves. */
   readonly crashes: string[] = [];
   kills = 0;
+  /** How often one that lived was taken for dead. */
+  mistaken = 0;
   readonly #options: LivesWorkersOptions;
   readonly #workers: Worker[] = [];
   #count = 0;
@@ -88,7 +92,7 @@ export class LivesWorkers {
   }
 
   #start(): void {
-    const { platform, brokerUrl } = this.#options;
+    const { platform, brokerUrl, lease } = this.#options;
     this.#count += 1;
     const name = `lives-${this.#count}`;
     const options = {
@@ -106,7 +110,9 @@ export class LivesWorkers {
     const worker: Worker = { name, process: child, started: once(child, 'message'), log: '' };
     worker.started.catch(() => undefined);
     child.stderr?.on('data', (chunk: Buffer) => {
-      worker.log = (worker.log + chunk.toString()).slice(-5_000);
+      const text = chunk.toString();
+      this.mistaken += text.match(takenForDead)?.length ?? 0;
+      worker.log = (worker.log + text).slice(-5_000);
     });
     child.once('exit', (code, signal) => {
       // One that we have ended is on the list no more.

@@ -101,6 +101,7 @@ async function throughTheirLives({ annotate, onTestFinished }: TestContext, redi
     random: sampleRandom(seed + 1),
     workers: 3,
     everyMs,
+    lease: long ? '10s' : '2s',
   });
   onTestFinished(() => workers.stop());
   await workers.start();
@@ -159,7 +160,7 @@ async function throughTheirLives({ annotate, onTestFinished }: TestContext, redi
   await annotate(
     [
       `${JSON.stringify(await statesOf(platform))} after ${Math.round(aheadMs / dayMs)} days and ${Math.round(performance.now() - begun)} ms`,
-      `${kills} kills, which have cut ${cut.size} connections; ${sandbox.calls()} calls; ${smtp.ids.length} mails, ${doubled.length} of them again, ${notLast} of which were not the last on their connection`,
+      `${kills} kills, which have cut ${cut.size} connections; ${workers.mistaken} times a worker that lived was taken for dead; ${sandbox.calls()} calls; ${smtp.ids.length} mails, ${doubled.length} of them again, ${notLast} of which were not the last on their connection`,
     ].join('; '),
   );
   expect.soft(await deadLetters(platform)).toEqual([]);
