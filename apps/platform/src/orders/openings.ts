@@ -1,5 +1,6 @@
 /** Who may take an order yet: what is offered, asked for and quoted is over at its time, whether a job has said so or not. */
 import { sql } from 'kysely';
+import { isTrue } from '../database/is-true.ts';
 import type { PlatformTransaction } from './orders.ts';
 
 /**
@@ -30,6 +31,5 @@ export async function closeOver(transaction: PlatformTransaction, order: number,
     .where('state', 'in', ['requested', 'quoted'])
     .where('expires_at', '<=', at)
     .execute();
-  const { rows } = await sql<{ open: boolean }>`select ${mayBeTaken(sql`${order}::bigint`, now)} as open`.execute(transaction);
-  return rows[0]?.open === true;
+  return isTrue(transaction, mayBeTaken(sql`${order}::bigint`, now));
 }

@@ -7,6 +7,7 @@ import { type RawBuilder, sql } from 'kysely';
 import { actsFor, staffUsers } from '../accounts/acting-user.ts';
 import { dayIn } from '../calendar/business-days.ts';
 import type { PlatformDatabase } from '../database/database.ts';
+import { isTrue } from '../database/is-true.ts';
 import { isBegun, isHeldForPayment } from './holds.ts';
 import { oneByOne } from './one-by-one.ts';
 import type { OrderMails } from './order-mails.ts';
@@ -153,8 +154,7 @@ async function stepOf(
   const step = remindedSteps.get(state) as { readonly side: Side; readonly note: string };
   if (held_state !== 'awarded') return step;
   const which = sql`${id}::bigint`;
-  const { rows } = await sql<{ waits: boolean }>`select ${isHeldForPayment(which)} and not ${isBegun(which)} as waits`.execute(transaction);
-  return rows[0]?.waits === true ? toPay : step;
+  return (await isTrue(transaction, sql`${isHeldForPayment(which)} and not ${isBegun(which)}`)) ? toPay : step;
 }
 
 async function usersOf(transaction: PlatformTransaction, order: Order, side: Side): Promise<readonly number[]> {

@@ -6,6 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Selectable, sql, type Updateable } from 'kysely';
 import type { PlatformDatabase } from '../database/database.ts';
+import { isTrue } from '../database/is-true.ts';
 import type { PaymentAttemptsTable, PaymentStatus, PaymentsTable } from '../database/money-tables.ts';
 import { book, captured } from '../ledger/ledger.ts';
 import { type Money, money } from '../money/money.ts';
@@ -334,7 +335,8 @@ export class Payments {
   /** The order is paid for. One that was on hold for that is on hold no longer; what others have put on hold is theirs to resume. */
   async #goOn(transaction: PlatformTransaction, payment: Payment, order: Order): Promise<void> {
     const data = { payment: payment.id };
-    const waits = order.state === 'on_hold' && order.held_state === 'awarded' && (await waitsForPayment(transaction, order.id));
+    const mayWait = order.state === 'on_hold' && order.held_state === 'awarded';
+    const waits = mayWait && (await isTrue(transaction, isHeldForPayment(sql`${order.id}::bigint`)));
     const now = waits ? await this.#orders.applyTo(transaction, order, { event: 'resume', actor: 'system', data }) : order;
     if (now.state === 'awarded') await this.#orders.applyTo(transaction, now, { event: 'authorise_payment', actor: 'system', data });
   }
@@ -385,11 +387,6 @@ export async function lockPaymentAndOrder(
 
 function isPaid({ status }: Payment): boolean {
   return status === 'authorised' || status === 'captured';
-}
-
-async function waitsForPayment(transaction: PlatformTransaction, order: number): Promise<boolean> {
-  const { rows } = await sql<{ waits: boolean }>`select ${isHeldForPayment(sql`${order}::bigint`)} as waits`.execute(transaction);
-  return rows[0]?.waits === true;
 }
 
 /** Of an order: the payment that is, or was, charged. */
