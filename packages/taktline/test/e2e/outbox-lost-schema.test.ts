@@ -4,7 +4,6 @@
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
-import { openBroker } from '../../src/broker/open-broker.ts';
 import type { AppOptions } from '../../src/index.ts';
 import { OutboxDatabase } from '../../src/outbox/outbox-database.ts';
 import { reconcile } from '../../src/outbox/reconcile.ts';
@@ -12,6 +11,7 @@ import { AppDatabase } from '../support/app-database.ts';
 import { type Batch, DeadRelay } from '../support/dead-relay.ts';
 import { type Harness, harness, onEachBroker } from '../support/harness.ts';
 import { polled } from '../support/polled.ts';
+import { openStore } from '../support/store.ts';
 
 const queues = [
   { name: 'critical', priority: 9, keepUntilEnd: true },
@@ -149,13 +149,7 @@ describe('a schema that is dropped and made again', () => {
     await polled(noted).toEqual(['critical: 2, 0 lost']);
     await empty();
     const outbox = new OutboxDatabase({ url: () => database.url, schema: database.schema });
-    const { broker, inspector, close } = await openBroker({
-      url: h.store.url,
-      namespace: h.store.name,
-      queues: [],
-      deadLetterTtlMs: 1e9,
-      create: false,
-    });
+    const { broker, inspector, close } = await openStore(h.store);
     try {
       const states = broker.states.bind(broker);
       vi.spyOn(broker, 'states').mockImplementation(async (ids) => {

@@ -1,10 +1,9 @@
 /** A relay by hand, statement by statement, so that a test can let it die, or stand still, between any two of them. */
 import { randomUUID } from 'node:crypto';
 import type { EnqueueReply, NewJob } from '../../src/broker/broker.ts';
-import { openBroker } from '../../src/broker/open-broker.ts';
 import { outboxStatements } from '../../src/outbox/tables.ts';
 import type { AppDatabase } from './app-database.ts';
-import type { Store } from './store.ts';
+import { openStore, type Store } from './store.ts';
 
 type StoredJob = readonly [string, string, number, string, number | null, number | null, string | null, number | null];
 
@@ -48,9 +47,9 @@ export class DeadRelay {
   }
 
   /** Sends a batch under its number. */
-  async send(batch: Batch, { url, name: namespace }: Pick<Store, 'url' | 'name'>): Promise<readonly EnqueueReply[]> {
+  async send(batch: Batch, store: Pick<Store, 'url' | 'name'>): Promise<readonly EnqueueReply[]> {
     const [origin] = await this.#database.query<{ id: string }>('select id from $outbox.origin');
-    const { broker, close } = await openBroker({ url, namespace, queues: [], deadLetterTtlMs: 1e9, create: false });
+    const { broker, close } = await openStore(store);
     try {
       return await broker.enqueue(batch.jobs, { id: `${origin?.id}:${batch.number}`, sequence: Number(batch.sequence) });
     } finally {

@@ -3,14 +3,13 @@
  * every line that they log. Call it once at the top of a test file, or let `onEachBroker` do so.
  */
 import { afterAll, afterEach, beforeEach, describe } from 'vitest';
-import { openBroker } from '../../src/broker/open-broker.ts';
 import { type App, type AppOptions, createApp, type WorkerOptions } from '../../src/index.ts';
 import { Child } from './child.ts';
 import { LogLines } from './log-lines.ts';
 import { PostgresStore } from './postgres-store.ts';
 import { describeOnRedis } from './redis/needs-redis.ts';
 import { RedisStore } from './redis/redis-store.ts';
-import type { Store } from './store.ts';
+import { openStore, type Store } from './store.ts';
 
 export class Harness<Kind extends Store = Store> {
   readonly #make: () => Promise<Kind>;
@@ -66,8 +65,7 @@ export class Harness<Kind extends Store = Store> {
 
   /** All the upkeep that is due, which a worker does every ten seconds. */
   async tidy(): Promise<void> {
-    const { url, name: namespace } = this.store;
-    const { broker, close } = await openBroker({ url, namespace, queues: [], deadLetterTtlMs: 1e9, create: false });
+    const { broker, close } = await openStore(this.store);
     while (await broker.tidy());
     await close();
   }

@@ -2,6 +2,8 @@
  * What a broker keeps of one namespace, seen and changed behind the app's back: how an end-to-end test finds out what is
  * really there, lets time pass, and forges what no app would enqueue. postgres-store.ts and redis/redis-store.ts have it.
  */
+import { type OpenedBroker, openBroker } from '../../src/broker/open-broker.ts';
+
 export interface Store {
   readonly url: string;
   readonly name: string;
@@ -43,4 +45,9 @@ export interface EndedRow {
   readonly result: string;
   readonly past: string;
   readonly finishedAt: number;
+}
+
+/** A broker on what is there, which declares nothing. Close it. */
+export function openStore({ url, name }: Pick<Store, 'url' | 'name'>): Promise<OpenedBroker> {
+  return openBroker({ url, namespace: name, queues: [], deadLetterTtlMs: 1e9, create: false });
 }
