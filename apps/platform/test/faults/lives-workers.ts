@@ -1,6 +1,8 @@
 /** Worker processes of the platform, one of which is killed every few seconds and replaced at once. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { SampleRandom } from '../../src/demo/sample-random.ts';
@@ -27,7 +29,7 @@ interface Worker {
 }
 
 /** What a worker logs whose lease ran out while it lived: its mails that are on their way are cut off, and sent again by another. */
-const takenForDead = /"message":"this worker was taken for dead/g;
+const takenForDead = '"message":"this worker was taken for dead';
 
 export class LivesWorkers {
   /** Connections to the mail server that stood when their process was killed. */
@@ -109,10 +111,9 @@ export class LivesWorkers {
     });
     const worker: Worker = { name, process: child, started: once(child, 'message'), log: '' };
     worker.started.catch(() => undefined);
-    child.stderr?.on('data', (chunk: Buffer) => {
-      const text = chunk.toString();
-      this.mistaken += text.match(takenForDead)?.length ?? 0;
-      worker.log = (worker.log + text).slice(-5_000);
+    createInterface(child.stderr as Readable).on('line', (line) => {
+      if (line.includes(takenForDead)) this.mistaken += 1;
+      worker.log = `${worker.log}${line}\n`.slice(-5_000);
     });
     child.once('exit', (code, signal) => {
       // One that we have ended is on the list no more.
